@@ -1,0 +1,40 @@
+# make demo and make test need nothing but Python 3.11 and make; each sets up what is missing and no more.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+RUNTIME := .venv/.runtime
+DEVELOPMENT := .venv/.development
+
+.PHONY: demo small test lint clean help
+
+help:  ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+demo: $(RUNTIME)  ## knowledge base to zero-shot NER on the embedded sample, under five minutes
+	$(BIN)/python train.py experiment recipes/demo.yaml
+
+small: $(RUNTIME)  ## the same on the real data in the folder KBIOXLM_REAL_DATA, under ninety minutes
+	$(BIN)/python train.py experiment recipes/small.yaml
+
+test: $(DEVELOPMENT)  ## all tests, under ten minutes
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
+
+lint: $(DEVELOPMENT)  ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy --config-file pyproject.toml
+
+clean:  ## remove the virtual environment and all runs
+	rm -rf .venv runs
+
+$(BIN)/python:
+	$(PYTHON) -m venv .venv
+
+$(RUNTIME): requirements.txt pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(DEVELOPMENT): requirements-dev.txt $(RUNTIME)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@

@@ -1,0 +1,35 @@
+"""The one exception for input that cannot be used.
+
+Every entry point turns it into a single line on standard error and exit code 2 (`common.cli`), so the
+message must say everything: where, what was found, what was expected, what to do.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+class InputError(ValueError):
+    """Input from outside (a file, an option, a recipe) that cannot be used as it is.
+
+    Args:
+        place: the file or option at fault.
+        found: what is wrong, with the offending value.
+        remedy: what was expected and what the user can do about it.
+        line: 1-based line number in `place`, where there is one.
+    """
+
+    def __init__(self, place: str | Path, found: str, remedy: str, line: int | None = None):
+        where = f"{place}:{line}" if line is not None else str(place)
+        super().__init__(one_line(f"{where}: {found}; {remedy}"))
+
+
+def one_line(text: str) -> str:
+    """`text` on one line, so that no value can smuggle line breaks into an error message."""
+    return " ".join(text.split())
+
+
+def shown(value: object, limit: int = 80) -> str:
+    """`value` as it is quoted in error messages: its repr, shortened to `limit` characters."""
+    text = repr(value)
+    return text if len(text) <= limit else f"{text[: limit - 1]}…"

@@ -1,0 +1,1 @@
+"""Programs that write data sets: one script a data set, and the packages they are made of."""

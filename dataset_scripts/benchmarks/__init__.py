@@ -1,0 +1,1 @@
+"""The translated benchmarks: readers of their files and their Parquet form."""

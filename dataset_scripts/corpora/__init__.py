@@ -1,0 +1,1 @@
+"""The aligned corpora: matching, code-switching, facts, passages."""

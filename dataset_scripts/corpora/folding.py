@@ -1,0 +1,127 @@
+"""Folding of text for name matching, with the way back to the original offsets.
+
+Folded are letter case, compatibility forms (NFKC: full-width letters, ligatures, composed accents) and the many
+code points for hyphens, apostrophes and spaces.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from typing import NamedTuple
+
+_LIKE_ASCII = {
+    **dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2212\ufe63\uff0d", "-"),
+    **dict.fromkeys("\u2018\u2019\u02bc\u2032\uff07\u0060\u00b4", "'"),
+    **dict.fromkeys("\t\n\r\u0085\u00a0\u2002\u2003\u2009\u200a\u202f\u3000", " "),
+}
+_UNSPACED_BLOCKS = (
+    (0x0E00, 0x0EFF),  # Thai, Lao
+    (0x0F00, 0x0FFF),  # Tibetan
+    (0x1000, 0x109F),  # Myanmar
+    (0x1100, 0x11FF),  # Hangul: spaced, but particles are joined on to nouns
+    (0x1780, 0x17FF),  # Khmer
+    (0x2E80, 0x2FDF),  # Han radicals
+    (0x3005, 0x3007),  # Han iteration mark and zero
+    (0x3040, 0x31FF),  # kana, Bopomofo, Hangul compatibility letters
+    (0x3400, 0x9FFF),  # Han
+    (0xAC00, 0xD7FF),  # Hangul syllables
+    (0xF900, 0xFAFF),  # Han compatibility
+    (0xFF66, 0xFF9F),  # half-width kana
+    (0x1B000, 0x1B16F),  # kana supplements
+    (0x20000, 0x3FFFF),  # Han extensions
+)
+
+
+class Folded(NamedTuple):
+    """A folded text and, where its length changed, the original offsets.
+
+    `starts[i]` is the original offset at which folded character i begins, `ends[i]` the one at which it ends; -1
+    inside a group of characters that came from one, or became one. None means that no offset moved.
+    """
+
+    text: str
+    starts: list[int] | None
+    ends: list[int] | None
+
+
+class _FoldTable(dict[int, str]):
+    """Folds by code point, filled as they are met. A combining mark becomes longer, so that it is noticed."""
+
+    def __missing__(self, code: int) -> str:
+        character = chr(code)
+        folded = _fold_group(character) + ("\0" if unicodedata.combining(character) else "")
+        self[code] = folded
+        return folded
+
+
+def _fold_group(text: str) -> str:
+    """A character with its combining marks, folded, whatever its length becomes."""
+    text = unicodedata.normalize("NFKC", "".join(_LIKE_ASCII.get(character, character) for character in text))
+    return unicodedata.normalize("NFKC", text.casefold())
+
+
+_TABLE = _FoldTable()
+
+
+def fold(text: str) -> Folded:
+    """`text` folded, with its offsets.
+
+    Nearly all texts keep their length, so that one table look-up a character is enough; the others are folded
+    one base character (with its combining marks) after another.
+    """
+    folded = text.translate(_TABLE)
+    if len(folded) == len(text):
+        return Folded(folded, None, None)
+    parts: list[str] = []
+    starts: list[int] = []
+    ends: list[int] = []
+    start = 0
+    while start < len(text):
+        end = start + 1
+        while end < len(text) and unicodedata.combining(text[end]):
+            end += 1
+        part = _fold_group(text[start:end])
+        parts.append(part)
+        starts += [start] + [-1] * (len(part) - 1)
+        ends += [-1] * (len(part) - 1) + [end]
+        start = end
+    return Folded("".join(parts), starts, ends)
+
+
+def fold_characters(text: str) -> str:
+    """`text` folded, without offsets."""
+    return fold(text).text
+
+
+def is_unspaced(character: str) -> bool:
+    """Whether `character` is of a script in which words are not set apart by spaces (Han, kana, Thai, …)."""
+    code = ord(character)
+    return code >= 0x0E00 and any(first <= code <= last for first, last in _UNSPACED_BLOCKS)
+
+
+class _WordCharacters(dict[str, bool]):
+    def __missing__(self, character: str) -> bool:
+        self[character] = unicodedata.category(character)[0] in "LMN" and not is_unspaced(character)
+        return self[character]
+
+
+_WORD_CHARACTERS = _WordCharacters()
+
+
+def in_spaced_word(character: str) -> bool:
+    """Whether `character` is a letter, mark or digit of a script that sets words apart by spaces (Latin, Greek, …)."""
+    return _WORD_CHARACTERS[character]
+
+
+def is_boundary(text: str, offset: int) -> bool:
+    """Whether a name may begin or end at `offset`: not inside a word, and not inside a number such as 1.5."""
+    if offset <= 0 or offset >= len(text):
+        return True
+    before, after = text[offset - 1], text[offset]
+    if _WORD_CHARACTERS[before] and _WORD_CHARACTERS[after]:
+        return False
+    if after in ".," and before.isdigit():
+        return not text[offset + 1 : offset + 2].isdigit()
+    if before in ".," and after.isdigit():
+        return not (offset > 1 and text[offset - 2].isdigit())
+    return True

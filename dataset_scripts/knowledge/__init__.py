@@ -1,0 +1,1 @@
+"""The bilingual knowledge base: readers of its sources and its Parquet form."""

@@ -1,0 +1,1 @@
+"""What train.py is made of: recipes, tokenizer, masking, pretraining, fine-tuning, evaluation."""

@@ -1,0 +1,180 @@
+"""Scoring checkpoints: taggers on NER test sets, encoders with the probes of cross-lingual alignment."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import Field, PositiveInt
+from transformers import AutoTokenizer, PreTrainedTokenizerBase
+from transformers.utils import logging as transformers_logging
+
+from kbioxlm.common.errors import InputError
+from kbioxlm.common.files import write_json
+from kbioxlm.modeling_kbioxlm import KBioXLMForPreTraining
+from kbioxlm.training.device import has_fast_bfloat16
+from kbioxlm.training.ner import check_labels, entity_labels, load_ner
+from kbioxlm.training.plots import f1_bars
+from kbioxlm.training.probes import (
+    held_out_pairs,
+    masked_name_translation,
+    name_retrieval,
+    parallel_sources,
+    seen_pairs,
+    sentence_retrieval,
+)
+from kbioxlm.training.recipe import Recipe
+from kbioxlm.training.runs import REPORT, fingerprint
+from kbioxlm.training.tagger import check_checkpoint, check_length, load_tagger, prepare, score
+
+
+class ProbeRecipe(Recipe):
+    """Which probes are run, and on what. A probe whose source is not given is not run."""
+
+    held_out: Path | None = Field(default=None, description="aligned corpora folder with held-out names")
+    knowledge_base: Path | None = Field(default=None, description="its knowledge base, for names pretraining has seen")
+    languages: tuple[str, str] = Field(default=("en", "zh"), description="languages of the seen names")
+    seen_names: PositiveInt = Field(default=1000, description="seen names that are masked, at most")
+    parallel: dict[str, tuple[str, str]] = Field(
+        default={}, description="name: two NER sources with train and test splits whose document ids match"
+    )
+    parallel_dev: PositiveInt = Field(default=300, description="train documents on which the layer is chosen, at most")
+
+
+class EvaluateRecipe(Recipe):
+    """What `train.py evaluate` does."""
+
+    checkpoint: str = Field(description="folder or Hub id; a tagger for `tests`, any encoder for `probes`")
+    output: Path = Field(description="folder of the report")
+    tests: dict[str, str] = Field(default={}, description="name: NER source; its test split unless it names another")
+    probes: ProbeRecipe = ProbeRecipe()
+    batch_size: PositiveInt = 64
+    max_length: PositiveInt = Field(default=256, ge=8, description="positions in a window; longer text is windowed")
+    seed: int = 13
+    bf16: bool | None = Field(default=None, description="bfloat16 autocast; null: where the machine is fast at it")
+
+
+def evaluate(recipe: EvaluateRecipe) -> dict[str, Any]:
+    """Run everything `recipe` names and write `report.json`, and `f1.png` where there are tests, to its output.
+
+    Returns:
+        the content of `report.json`: `tests` as of `evaluate_ner`, `probes` as of `evaluate_probes`.
+
+    Raises:
+        InputError: nothing to run, anything wrong with a source, or an output that holds a model.
+    """
+    started = time.perf_counter()
+    if not recipe.tests and recipe.probes.held_out is None and not recipe.probes.parallel:
+        raise InputError("recipe", "names neither tests nor probes", "give tests, probes.held_out or probes.parallel")
+    if recipe.output.is_file() or (recipe.output / "config.json").exists():
+        raise InputError(recipe.output, "is not a folder for reports", "name a folder of its own as output")
+    report: dict[str, Any] = {
+        "task": "evaluation",
+        "recipe": json.loads(recipe.model_dump_json()),
+        "inputs": {"checkpoint": fingerprint(recipe.checkpoint)},
+        "seed": recipe.seed,
+    }
+    options = {"batch_size": recipe.batch_size, "max_length": recipe.max_length, "bf16": recipe.bf16}
+    if recipe.tests:
+        report["tests"] = evaluate_ner(recipe.checkpoint, recipe.tests, **options)
+    report["probes"] = evaluate_probes(recipe.checkpoint, recipe.probes, seed=recipe.seed, **options)
+    report["seconds"] = round(time.perf_counter() - started, 1)
+    if recipe.tests:
+        scores = {recipe.checkpoint: {name: row["f1"] for name, row in report["tests"].items()}}
+        f1_bars(scores, recipe.output / "f1.png", "Named entities")
+    write_json(recipe.output / REPORT, report)
+    return report
+
+
+def evaluate_ner(
+    checkpoint: str,
+    tests: Mapping[str, str],
+    batch_size: int = 64,
+    max_length: int = 256,
+    bf16: bool | None = None,
+) -> dict[str, dict[str, Any]]:
+    """Strict F1 of a fine-tuned tagger on test sets.
+
+    Returns:
+        for each name in `tests` its `source`, the scores of `scores.strict_f1`, and `inexpressible`.
+
+    Raises:
+        InputError: no tagger there, or a test set that cannot be read or has labels the tagger does not know.
+    """
+    model, tokenizer = load_tagger(checkpoint)
+    check_length("recipe", max_length, model.config)
+    loaded = {name: load_ner(source, "test") for name, source in tests.items()}
+    for data in loaded.values():
+        check_labels(data, entity_labels(model.config.id2label))
+    model.to("cuda" if torch.cuda.is_available() else "cpu")
+    autocast = has_fast_bfloat16() if bf16 is None else bf16
+    return {
+        name: {"source": data.source, **score(model, prepare(data, tokenizer, max_length), batch_size, autocast)}
+        for name, data in loaded.items()
+    }
+
+
+def evaluate_probes(
+    checkpoint: str,
+    probes: ProbeRecipe,
+    seed: int = 13,
+    batch_size: int = 64,
+    max_length: int = 256,
+    bf16: bool | None = None,
+) -> dict[str, dict[str, Any]]:
+    """Run `probes` on the encoder of a checkpoint.
+
+    Returns:
+        `name_retrieval` and `masked_names` (held-out names), `masked_names_seen`, and `sentence_retrieval/NAME`
+        for each of `probes.parallel`; see `probes` for their figures. The probes of masked names are run only on
+        a checkpoint that has a head for masked pieces.
+
+    Raises:
+        InputError: no encoder there, or a source that cannot be read.
+    """
+    if probes.held_out is None and not probes.parallel:
+        return {}
+    model, tokenizer, has_head = _load_for_probes(checkpoint)
+    check_length("recipe", max_length, model.config)
+    model.to("cuda" if torch.cuda.is_available() else "cpu")
+    autocast = has_fast_bfloat16() if bf16 is None else bf16
+    results: dict[str, dict[str, Any]] = {}
+    if probes.held_out is not None:
+        test, dev = held_out_pairs(probes.held_out)
+        results["name_retrieval"] = name_retrieval(model, tokenizer, test, dev, batch_size, bf16=autocast)
+        if has_head:
+            results["masked_names"] = masked_name_translation(model, tokenizer, test, batch_size, autocast)
+        if has_head and probes.knowledge_base is not None:
+            seen = seen_pairs(probes.knowledge_base, probes.held_out, probes.languages, probes.seen_names, seed)
+            results["masked_names_seen"] = masked_name_translation(model, tokenizer, seen, batch_size, autocast)
+    for name, (first, second) in probes.parallel.items():
+        test, dev = parallel_sources(first, second, probes.parallel_dev, seed)
+        results[f"sentence_retrieval/{name}"] = sentence_retrieval(
+            model, tokenizer, test, dev, batch_size, max_length, autocast
+        )
+    return results
+
+
+def _load_for_probes(checkpoint: str) -> tuple[KBioXLMForPreTraining, PreTrainedTokenizerBase, bool]:
+    """Model, tokenizer, and whether the checkpoint holds a head for masked pieces."""
+    check_checkpoint(checkpoint)
+    verbosity = transformers_logging.get_verbosity()
+    transformers_logging.set_verbosity_error()  # heads may be missing; encoder weights are checked here
+    try:
+        model, info = KBioXLMForPreTraining.from_pretrained(checkpoint, output_loading_info=True)
+        tokenizer = AutoTokenizer.from_pretrained(checkpoint, config=model.config)
+    except (OSError, ValueError) as error:
+        raise InputError(checkpoint, f"cannot be loaded ({error})", "name a checkpoint with its tokenizer") from error
+    finally:
+        transformers_logging.set_verbosity(verbosity)
+    missing = sorted(key for key in info["missing_keys"] if key.startswith(f"{model.base_model_prefix}."))
+    if missing:
+        raise InputError(
+            checkpoint, f"{len(missing)} encoder weights are missing, such as {missing[0]}",
+            "name an XLM-R or KBioXLM checkpoint",
+        )  # fmt: skip
+    return model, tokenizer, not any(key.startswith("lm_head.") for key in info["missing_keys"])

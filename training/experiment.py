@@ -1,0 +1,281 @@
+"""A whole experiment: data, one shared stage 1, several arms with equal steps, fine-tuning, scores, probes, report.
+
+Every step has one output on disk and is skipped when that output stands with the same inputs, so a killed
+experiment is run again with the same command and goes on.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, NonNegativeInt, PositiveInt
+
+from kbioxlm.common.errors import InputError
+from kbioxlm.common.files import write_json, written_beside
+from kbioxlm.dataset_scripts.benchmarks.folder import write_benchmarks
+from kbioxlm.dataset_scripts.benchmarks.published import read_published, training_texts
+from kbioxlm.dataset_scripts.corpora.build import CorporaSettings, build_corpora
+from kbioxlm.dataset_scripts.knowledge.build import build_knowledge_base
+from kbioxlm.training.evaluation import Probes, run_probes
+from kbioxlm.training.finetuning import FinetuneRecipe, finetune
+from kbioxlm.training.plots import f1_bars
+from kbioxlm.training.pretraining import PretrainRecipe, pretrain
+from kbioxlm.training.recipe import Recipe, parse_recipe
+from kbioxlm.training.runs import REPORT, fingerprint
+from kbioxlm.training.tables import experiment_table
+from kbioxlm.training.tokenizer import TokenizerRecipe, train_tokenizer
+
+
+class CorporaSection(Recipe):
+    """What of aligned_corpora.py an experiment sets."""
+
+    hold_out: PositiveInt = Field(description="concepts whose names are never paired, for the retrieval probe")
+    max_chars: dict[str, PositiveInt] = Field(default={}, description="most characters of a segment by language")
+    passages: NonNegativeInt = Field(default=30_000, description="passage examples")
+    translation_facts: bool = Field(default=True, description="tell a name's translation where no other fact fits")
+
+
+class ExperimentRecipe(Recipe):
+    """What `train.py experiment` does. The sections are recipes of the single commands, without their paths."""
+
+    output: Path = Field(description="folder of everything the experiment writes")
+    seed: int
+    languages: tuple[str, str] = Field(description="language of the labels, then the language to transfer to")
+    umls: Path = Field(description="folder with MRCONSO.RRF, MRREL.RRF and MRSTY.RRF")
+    texts: list[Path] = Field(description="JSON-lines files of texts in both languages")
+    pairs: Path = Field(description="JSON-lines file of article pairs")
+    benchmarks: Path | None = Field(
+        default=None, description="the authors' published benchmarks; their training texts join `texts` without labels"
+    )
+    corpora: CorporaSection
+    tokenizer: dict[str, Any] = Field(description="keys of a tokenizer recipe")
+    pretraining: dict[str, Any] = Field(description="keys of a pretraining recipe that stage 1 and all arms share")
+    stage1: dict[str, Any] = Field(description="keys of stage 1: monolingual text, shared by all arms")
+    stage2: dict[str, Any] = Field(description="keys of stage 2 that all arms share")
+    arms: dict[str, dict[str, Any]] = Field(description="by arm, its own keys of stage 2")
+    finetuning: dict[str, Any] = Field(description="keys of a fine-tuning recipe that all tasks share")
+    finetuning_seeds: list[int] = Field(min_length=1, description="each arm is fine-tuned once with each")
+    tasks: dict[str, dict[str, Any]] = Field(description="by task: train, dev, tests and other fine-tuning keys")
+    zero_shot: list[str] = Field(description="tests, as task/test, whose mean is the zero-shot F1")
+    probes: Probes = Field(default=Probes(), description="what measures alignment beside F1")
+
+
+def run_experiment(recipe: ExperimentRecipe, command: str = "") -> dict[str, Any]:
+    """Run what is missing of the experiment and write its report, table and plots.
+
+    Args:
+        command: how it was started, for the report.
+
+    Returns:
+        the content of `report.json`.
+
+    Raises:
+        InputError: anything wrong with the recipe or its inputs; all recipes are checked before the first step.
+    """
+    started = time.perf_counter()
+    plan = _Plan(recipe)
+    _prepare_data(recipe, plan)
+    spent: dict[str, float] = {"pretraining stage 1": pretrain(plan.stage1)["seconds"]}
+    arms: dict[str, Any] = {}
+    for arm, arm_recipe in plan.arms.items():
+        _say(f"arm {arm}: pretraining")
+        spent[f"pretraining {arm}"] = pretrain(arm_recipe)["seconds"]
+        reports: dict[str, list[dict[str, Any]]] = {}
+        for task, recipes in plan.tasks[arm].items():
+            _say(f"arm {arm}: fine-tuning on {task}")
+            reports[task] = [finetune(task_recipe) for task_recipe in recipes]
+            spent[f"fine-tuning {arm} {task}"] = sum(report["seconds"] for report in reports[task])
+        arms[arm] = _arm_report(recipe, reports)
+        _say(f"arm {arm}: probes")
+        arms[arm]["probes"] = run_probes(
+            arm_recipe.output, recipe.probes, plan.knowledge_base, plan.corpora, recipe.languages, recipe.seed
+        )
+    report = {
+        "task": "experiment",
+        "command": command,
+        "commit": _commit(),
+        "recipe": json.loads(recipe.model_dump_json()),
+        "seed": recipe.seed,
+        "finetuning_seeds": recipe.finetuning_seeds,
+        "seconds": round(time.perf_counter() - started, 1),
+        "step_seconds": spent,
+        "arms": arms,
+    }
+    table = experiment_table(report)
+    f1_bars(
+        {arm: {name: s["f1"] for name, s in values["scores"].items()} for arm, values in arms.items()},
+        recipe.output / "f1.png", "Strict entity-level F1",
+    )  # fmt: skip
+    with written_beside(recipe.output / "table.md") as draft:
+        draft.write_text(table, encoding="utf-8")
+    write_json(recipe.output / REPORT, report)
+    return report
+
+
+class _Plan:
+    """Every step's recipe, made and checked before the first step runs."""
+
+    def __init__(self, recipe: ExperimentRecipe):
+        out = recipe.output
+        self.knowledge_base = out / "knowledge_base"
+        self.corpora = out / "corpora"
+        self.benchmarks = out / "benchmarks"
+        self.benchmark_texts = out / "benchmark_texts.jsonl"
+        self.texts = [*recipe.texts, *([self.benchmark_texts] if recipe.benchmarks else [])]
+        self.tokenizer = _section(
+            TokenizerRecipe, "tokenizer", {"output": out / "tokenizer", "texts": self.texts, "seed": recipe.seed},
+            recipe.tokenizer,
+        )  # fmt: skip
+        shared = {"corpora": self.corpora, "seed": recipe.seed}
+        scratch = {"tokenizer": str(self.tokenizer.output), "output": out / "stage1"}
+        self.stage1 = _section(PretrainRecipe, "stage1", shared, scratch, recipe.pretraining, recipe.stage1)
+        continued = {key: value for key, value in recipe.pretraining.items() if key not in ("shape", "mlm_vocab_size")}
+        self.arms = {
+            arm: _section(
+                PretrainRecipe, f"arms.{arm}", shared,
+                {"checkpoint": str(self.stage1.output), "output": out / arm, "seed": recipe.seed + 1},
+                continued, recipe.stage2, keys,
+            )
+            for arm, keys in recipe.arms.items()
+        }  # fmt: skip
+        if len({(arm.steps, arm.batch_size) for arm in self.arms.values()}) > 1:
+            raise InputError("recipe", "arms differ in steps or batch_size", "give all arms the same, in `stage2`")
+        self.tasks = {
+            arm: {
+                task: [
+                    _section(
+                        FinetuneRecipe, f"tasks.{task}",
+                        {
+                            "checkpoint": str(self.arms[arm].output), "seed": seed,
+                            "output": out / (f"{arm}-{task}" if i == 0 else f"{arm}-{task}-seed{seed}"),
+                        },
+                        recipe.finetuning, self._placed(keys),
+                    )
+                    for i, seed in enumerate(recipe.finetuning_seeds)
+                ]
+                for task, keys in recipe.tasks.items()
+            }
+            for arm in recipe.arms
+        }  # fmt: skip
+        known = [f"{task}/{test}" for task, keys in recipe.tasks.items() for test in keys.get("tests", {})]
+        for name in recipe.zero_shot:
+            if name not in known:
+                raise InputError("recipe", f"zero_shot names {name!r}, which no task tests", f"use {', '.join(known)}")
+
+    def _placed(self, keys: dict[str, Any]) -> dict[str, Any]:
+        """Sources that begin with `benchmarks:` live in the benchmarks folder that the experiment builds."""
+
+        def placed(value: Any) -> Any:
+            if isinstance(value, dict):
+                return {key: placed(item) for key, item in value.items()}
+            return f"{self.benchmarks}{value[10:]}" if isinstance(value, str) and value.startswith("benchmarks:") else value
+
+        return placed(keys)
+
+
+def _section(kind: type[Recipe], name: str, *layers: dict[str, Any]) -> Any:
+    """A recipe from layers of keys, the later ones winning; errors name the section of the experiment's recipe."""
+    return parse_recipe(kind, {key: value for layer in layers for key, value in layer.items()}, f"recipe, {name}")
+
+
+def _prepare_data(recipe: ExperimentRecipe, plan: _Plan) -> None:
+    """Benchmarks, knowledge base, corpora and tokenizer, each where it is missing or its inputs changed."""
+    out = recipe.output
+    if recipe.benchmarks is not None:
+        source = recipe.benchmarks
+
+        def benchmarks() -> None:
+            published = read_published(source)
+            write_benchmarks(published, plan.benchmarks)
+            lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in training_texts(published)]
+            with written_beside(plan.benchmark_texts) as draft:
+                draft.write_text("".join(lines), encoding="utf-8")
+
+        _once(out, "benchmarks", {"source": fingerprint(source)}, [plan.benchmarks, plan.benchmark_texts], benchmarks)
+    _once(
+        out, "knowledge_base", {"umls": fingerprint(recipe.umls), "languages": recipe.languages}, [plan.knowledge_base],
+        lambda: build_knowledge_base(recipe.umls, plan.knowledge_base, recipe.languages),
+    )  # fmt: skip
+    settings = CorporaSettings(
+        languages=recipe.languages,
+        seed=recipe.seed,
+        max_chars=recipe.corpora.max_chars,
+        hold_out=recipe.corpora.hold_out,
+        passages=recipe.corpora.passages,
+        translation_facts=recipe.corpora.translation_facts,
+    )
+    inputs = {
+        "knowledge_base": fingerprint(plan.knowledge_base),
+        "texts": [fingerprint(path) for path in plan.texts],
+        "pairs": fingerprint(recipe.pairs),
+        "settings": json.loads(recipe.corpora.model_dump_json()),
+        "seed": recipe.seed,
+    }
+    _once(
+        out, "corpora", inputs, [plan.corpora],
+        lambda: build_corpora(plan.knowledge_base, plan.texts, plan.corpora, settings, recipe.pairs),
+    )  # fmt: skip
+    _once(
+        out, "tokenizer", {"recipe": plan.tokenizer.model_dump_json(), "texts": inputs["texts"]},
+        [plan.tokenizer.output], lambda: train_tokenizer(plan.tokenizer),
+    )  # fmt: skip
+
+
+def _once(out: Path, name: str, inputs: dict[str, Any], outputs: list[Path], build: Any) -> None:
+    """Run `build` unless its outputs stand and were made from the same inputs."""
+    note = out / "steps" / f"{name}.json"
+    inputs = json.loads(json.dumps(inputs))
+    if note.is_file() and all(path.exists() for path in outputs):
+        if json.loads(note.read_text(encoding="utf-8")) == inputs:
+            return
+    _say(name.replace("_", " "))
+    build()
+    write_json(note, inputs)
+
+
+def _arm_report(recipe: ExperimentRecipe, reports: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
+    """The scores of one arm over the fine-tuning seeds."""
+    scores: dict[str, Any] = {}
+    for task, runs in reports.items():
+        for test in ("dev", *runs[0]["tests"]):
+            cells = [run["dev"] if test == "dev" else run["tests"][test] for run in runs]
+            scores[f"{task}/{test}"] = {**_spread([cell["f1"] for cell in cells]), "n": cells[0]["n"]}
+    zero_shot = [_spread([scores[name]["by_seed"][i] for name in recipe.zero_shot])["f1"] for i in range(len(recipe.finetuning_seeds))]
+    summary = _spread(zero_shot)
+    return {
+        "zero_shot_f1": summary["f1"],
+        "n": sum(scores[name]["n"] for name in recipe.zero_shot),
+        "spread": summary["spread"],
+        "scores": scores,
+    }
+
+
+def _spread(values: list[float]) -> dict[str, Any]:
+    """Mean, sample standard deviation (null for a single run) and the single values."""
+    return {
+        "f1": round(statistics.fmean(values), 2),
+        "spread": round(statistics.stdev(values), 2) if len(values) > 1 else None,
+        "by_seed": values,
+    }
+
+
+def _commit() -> str | None:
+    """The commit of the code that runs, marked where the tree differs from it; None outside a repository."""
+    try:
+        done = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--abbrev=12"],
+            cwd=Path(__file__).parent, capture_output=True, text=True, timeout=10, check=True,
+        )  # fmt: skip
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip() or None
+
+
+def _say(what: str) -> None:
+    print(f"== {what}", file=sys.stderr, flush=True)
