@@ -41,7 +41,11 @@ def build(
     seed: Annotated[int, typer.Option(help="Decides everything that is drawn.")] = 0,
     max_chars: Annotated[
         str | None,
-        typer.Option(help="Most characters of a segment by language. Default: en=400,zh=150 and alike."),
+        typer.Option(
+            metavar="en=400,zh=150",
+            help="Most characters of a segment by language, half of it in passage pairs. "
+            "Default: 150 for zh, ja and ko, else 400.",
+        ),
     ] = None,
     hold_out: Annotated[
         int, typer.Option(min=0, help="Concepts whose names are never paired, to measure alignment on.")
@@ -53,7 +57,8 @@ def build(
         bool, typer.Option("--translation-facts", help="Tell the translation of concepts that have no other fact.")
     ] = False,
     stop_names: Annotated[
-        Path, typer.Option(help="File of names that are never matched, instead of the shipped one.")
+        Path,
+        typer.Option(show_default="shipped", help="Names of which nothing is made, tab-separated (name, kind)."),
     ] = STOP_NAMES,
 ) -> None:
     """Cut texts into segments, find the names of the knowledge base in them, and write all levels."""

@@ -48,7 +48,7 @@ def dataset_folder(target: str | Path) -> Iterator[Path]:
 class ShardWriter:
     """Writes tables to `folder/part-00000.parquet`, …, a new shard every `ROWS_PER_SHARD` rows.
 
-    A writer that was given no rows leaves one shard with the schema alone, so that the config still loads.
+    A writer that was given no rows leaves one shard with the schema alone.
     """
 
     def __init__(self, folder: Path, schema: pa.Schema):
@@ -106,27 +106,32 @@ def read_table(folder: str | Path, config: str, columns: Sequence[str]) -> pa.Ta
     Raises:
         InputError: no shards, a shard that is not Parquet, or a column that is missing.
     """
-    shards = sorted((Path(folder) / config).glob("*.parquet"))
+    shards = _shards(Path(folder), config)
     if not shards:
         raise InputError(folder, f"no {config}/*.parquet in it", "give a folder written by the script that makes it")
     tables = []
     for shard in shards:
         try:
+            missing = [column for column in columns if column not in pq.read_schema(shard).names]
+            if missing:
+                raise InputError(shard, f"no column {missing[0]!r}", "build the folder again with this version")
             tables.append(pq.read_table(shard, columns=list(columns)))
         except (pa.ArrowInvalid, OSError) as error:
             raise InputError(shard, f"not a readable Parquet file ({error})", "build the folder again") from error
-        missing = [column for column in columns if column not in tables[-1].column_names]
-        if missing:
-            raise InputError(shard, f"no column {missing[0]!r}", "build the folder again with this version")
     return pa.concat_tables(tables)
 
 
 def write_card(folder: Path, front_matter: Mapping[str, Any], configs: Sequence[str], body: str) -> None:
-    """Write the card: YAML front matter with one entry in `configs:` for each folder of shards, then `body`."""
+    """Write the card: YAML front matter with one entry in `configs:` for each folder of shards, then `body`.
+
+    A config without rows is not listed: `load_dataset` fails on an empty split, and says clearly what there is
+    when it is asked for a config that is not listed.
+    """
+    filled = [name for name in configs if any(pq.read_metadata(shard).num_rows for shard in _shards(folder, name))]
     header = {
         **front_matter,
         "configs": [
-            {"config_name": name, "data_files": [{"split": "train", "path": f"{name}/*.parquet"}]} for name in configs
+            {"config_name": name, "data_files": [{"split": "train", "path": f"{name}/*.parquet"}]} for name in filled
         ],
     }
     text = yaml.safe_dump(header, allow_unicode=True, sort_keys=False)
@@ -137,6 +142,10 @@ def write_statistics(folder: Path, statistics: Mapping[str, Any]) -> None:
     """Write `stats.json`, which also marks the folder as ours."""
     text = json.dumps(statistics, ensure_ascii=False, indent=2)
     (folder / STATISTICS).write_text(text + "\n", encoding="utf-8")
+
+
+def _shards(folder: Path, config: str) -> list[Path]:
+    return sorted((folder / config).glob("*.parquet"))
 
 
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:

@@ -16,7 +16,8 @@ from typing import Any
 
 from sample_knowledge import Knowledge, write_umls
 from sample_ner import write_ner
-from sample_templates import Filler, Scene, read_sections, slots
+from sample_scenes import Filler
+from sample_templates import Scene, read_sections, slots
 
 SEED = 20231118
 TEXTS = 1800
@@ -53,9 +54,9 @@ def _sentences(
 ) -> list[str]:
     """One text: an opening sentence and up to three that go on about the same disease, drug or patient."""
     if section == "case":
-        plan = [chance.choice(sections["case_open"]), *chance.sample(sections["case_next"], chance.randint(0, 3))]
+        plan = [chance.choice(sections["case_open"]), *chance.sample(sections["case_next"], chance.randint(1, 3))]
     elif section in ("about", "drug"):
-        plan = chance.sample(sections[section], chance.choice((1, 2, 2, 3)))
+        plan = chance.sample(sections[section], chance.choice((1, 2, 3, 3)))
     else:
         plan = [chance.choice(sections[section])]
     written: list[str] = []
@@ -119,8 +120,9 @@ def _article_sentence(
             return (en.replace("{alias}", others["en"][0]), zh.replace("{alias}", others["zh"][0])), scene
         grown = filler.fill([en, zh], Scene({kind: head}, {}) if name == "drug" else scene)
         if grown is not None:
-            english = filler.write(en, grown, "en", synonyms=0.15)[0]
-            chinese = filler.write(zh, grown, "zh", synonyms=0.15)[0]
+            synonyms = 0.0 if position == "definition" else 0.15  # other names of the head come next
+            english = filler.write(en, grown, "en", synonyms)[0]
+            chinese = filler.write(zh, grown, "zh", synonyms)[0]
             return (english, chinese), Scene({**scene.concepts, **grown.concepts}, {})
     return None, scene
 

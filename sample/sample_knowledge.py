@@ -75,6 +75,7 @@ class Knowledge:
 
     def __init__(self) -> None:
         self.concepts: dict[str, Concept] = {}
+        self._kinds: dict[tuple[str, ...], list[Concept]] = {}
         for row in _table("concepts.tsv"):
             names = {language: (row[language], *_listed(row[f"{language}_synonyms"], ";")) for language in LANGUAGES}
             self.concepts[row["en"]] = Concept(
@@ -110,7 +111,9 @@ class Knowledge:
 
     def of_kind(self, *kinds: str) -> list[Concept]:
         """All concepts of these kinds, in the order of the table."""
-        return [concept for concept in self.concepts.values() if concept.kind in kinds]
+        if kinds not in self._kinds:
+            self._kinds[kinds] = [concept for concept in self.concepts.values() if concept.kind in kinds]
+        return self._kinds[kinds]
 
     def is_vaccine(self, concept: Concept) -> bool:
         """Vaccines are drugs that no sentence about taking or stopping a drug fits."""

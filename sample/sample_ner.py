@@ -8,7 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from sample_knowledge import SOURCE, Knowledge
-from sample_templates import Filler, Mention
+from sample_scenes import Filler
+from sample_templates import Mention
 
 WORD = re.compile(r"[A-Za-z0-9]+(?:['.\-/][A-Za-z0-9]+)*|[^\sA-Za-z0-9]")
 CHARACTER = re.compile(r"\S")

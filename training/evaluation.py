@@ -32,26 +32,26 @@ from kbioxlm.training.runs import REPORT, fingerprint
 from kbioxlm.training.tagger import check_checkpoint, check_length, load_tagger, prepare, score
 
 
-class ProbeRecipe(Recipe):
-    """Which probes are run, and on what. A probe whose source is not given is not run."""
+class Probes(Recipe):
+    """What the probes of alignment are run on, beside the held-out names of the corpora."""
 
-    held_out: Path | None = Field(default=None, description="aligned corpora folder with held-out names")
-    knowledge_base: Path | None = Field(default=None, description="its knowledge base, for names pretraining has seen")
-    languages: tuple[str, str] = Field(default=("en", "zh"), description="languages of the seen names")
-    seen_names: PositiveInt = Field(default=1000, description="seen names that are masked, at most")
+    seen_names: PositiveInt = Field(default=1000, description="names pretraining has seen that are masked, at most")
     parallel: dict[str, tuple[str, str]] = Field(
-        default={}, description="name: two NER sources with train and test splits whose document ids match"
+        default={}, description="name: NER sources in two languages with document ids in common"
     )
-    parallel_dev: PositiveInt = Field(default=300, description="train documents on which the layer is chosen, at most")
+    parallel_dev: PositiveInt = Field(default=300, description="documents on which the layer is chosen, at most")
 
 
 class EvaluateRecipe(Recipe):
     """What `train.py evaluate` does."""
 
-    checkpoint: str = Field(description="folder or Hub id; a tagger for `tests`, any encoder for `probes`")
+    checkpoint: str = Field(description="folder or Hub id; a tagger for `tests`, any encoder for the probes")
     output: Path = Field(description="folder of the report")
     tests: dict[str, str] = Field(default={}, description="name: NER source; its test split unless it names another")
-    probes: ProbeRecipe = ProbeRecipe()
+    corpora: Path | None = Field(default=None, description="aligned corpora folder, for the names it holds out")
+    knowledge_base: Path | None = Field(default=None, description="the corpora's, for names pretraining has seen")
+    languages: tuple[str, str] = Field(default=("en", "zh"), description="languages of the seen names")
+    probes: Probes = Probes()
     batch_size: PositiveInt = 64
     max_length: PositiveInt = Field(default=256, ge=8, description="positions in a window; longer text is windowed")
     seed: int = 13
@@ -62,14 +62,14 @@ def evaluate(recipe: EvaluateRecipe) -> dict[str, Any]:
     """Run everything `recipe` names and write `report.json`, and `f1.png` where there are tests, to its output.
 
     Returns:
-        the content of `report.json`: `tests` as of `evaluate_ner`, `probes` as of `evaluate_probes`.
+        the content of `report.json`: `tests` as of `evaluate_ner`, `probes` as of `run_probes`.
 
     Raises:
         InputError: nothing to run, anything wrong with a source, or an output that holds a model.
     """
     started = time.perf_counter()
-    if not recipe.tests and recipe.probes.held_out is None and not recipe.probes.parallel:
-        raise InputError("recipe", "names neither tests nor probes", "give tests, probes.held_out or probes.parallel")
+    if not recipe.tests and recipe.corpora is None and not recipe.probes.parallel:
+        raise InputError("recipe", "names nothing to run", "give tests, corpora or probes.parallel")
     if recipe.output.is_file() or (recipe.output / "config.json").exists():
         raise InputError(recipe.output, "is not a folder for reports", "name a folder of its own as output")
     report: dict[str, Any] = {
@@ -78,10 +78,11 @@ def evaluate(recipe: EvaluateRecipe) -> dict[str, Any]:
         "inputs": {"checkpoint": fingerprint(recipe.checkpoint)},
         "seed": recipe.seed,
     }
-    options = {"batch_size": recipe.batch_size, "max_length": recipe.max_length, "bf16": recipe.bf16}
+    options: dict[str, Any] = {"batch_size": recipe.batch_size, "max_length": recipe.max_length, "bf16": recipe.bf16}
     if recipe.tests:
         report["tests"] = evaluate_ner(recipe.checkpoint, recipe.tests, **options)
-    report["probes"] = evaluate_probes(recipe.checkpoint, recipe.probes, seed=recipe.seed, **options)
+    sources = (recipe.knowledge_base, recipe.corpora, recipe.languages)
+    report["probes"] = run_probes(recipe.checkpoint, recipe.probes, *sources, recipe.seed, **options)
     report["seconds"] = round(time.perf_counter() - started, 1)
     if recipe.tests:
         scores = {recipe.checkpoint: {name: row["f1"] for name, row in report["tests"].items()}}
@@ -118,38 +119,41 @@ def evaluate_ner(
     }
 
 
-def evaluate_probes(
-    checkpoint: str,
-    probes: ProbeRecipe,
-    seed: int = 13,
+def run_probes(
+    checkpoint: str | Path,
+    probes: Probes,
+    knowledge_base: Path | None,
+    corpora: Path | None,
+    languages: tuple[str, str],
+    seed: int,
     batch_size: int = 64,
     max_length: int = 256,
     bf16: bool | None = None,
 ) -> dict[str, dict[str, Any]]:
-    """Run `probes` on the encoder of a checkpoint.
+    """Run the probes of alignment on the encoder of a checkpoint.
 
     Returns:
-        `name_retrieval` and `masked_names` (held-out names), `masked_names_seen`, and `sentence_retrieval/NAME`
-        for each of `probes.parallel`; see `probes` for their figures. The probes of masked names are run only on
-        a checkpoint that has a head for masked pieces.
+        with `corpora`, `name_retrieval` and `masked_names` on the names they hold out; with `knowledge_base` too,
+        `masked_names_seen` on other names of it; `sentence_retrieval/NAME` for each of `probes.parallel`. Their
+        figures are those of the module `probes`. Masked names need a head for masked pieces and are left out for
+        a checkpoint without one.
 
     Raises:
         InputError: no encoder there, or a source that cannot be read.
     """
-    if probes.held_out is None and not probes.parallel:
+    if corpora is None and not probes.parallel:
         return {}
-    model, tokenizer, has_head = _load_for_probes(checkpoint)
-    check_length("recipe", max_length, model.config)
+    model, tokenizer, has_head = _load_for_probes(str(checkpoint))
     model.to("cuda" if torch.cuda.is_available() else "cpu")
     autocast = has_fast_bfloat16() if bf16 is None else bf16
     results: dict[str, dict[str, Any]] = {}
-    if probes.held_out is not None:
-        test, dev = held_out_pairs(probes.held_out)
+    if corpora is not None:
+        test, dev = held_out_pairs(corpora)
         results["name_retrieval"] = name_retrieval(model, tokenizer, test, dev, batch_size, bf16=autocast)
         if has_head:
             results["masked_names"] = masked_name_translation(model, tokenizer, test, batch_size, autocast)
-        if has_head and probes.knowledge_base is not None:
-            seen = seen_pairs(probes.knowledge_base, probes.held_out, probes.languages, probes.seen_names, seed)
+        if has_head and knowledge_base is not None:
+            seen = seen_pairs(knowledge_base, corpora, languages, probes.seen_names, seed)
             results["masked_names_seen"] = masked_name_translation(model, tokenizer, seen, batch_size, autocast)
     for name, (first, second) in probes.parallel.items():
         test, dev = parallel_sources(first, second, probes.parallel_dev, seed)
@@ -165,9 +169,9 @@ def _load_for_probes(checkpoint: str) -> tuple[KBioXLMForPreTraining, PreTrained
     verbosity = transformers_logging.get_verbosity()
     transformers_logging.set_verbosity_error()  # heads may be missing; encoder weights are checked here
     try:
-        model, info = KBioXLMForPreTraining.from_pretrained(checkpoint, output_loading_info=True)
+        model, info = KBioXLMForPreTraining.from_pretrained(checkpoint, output_loading_info=True, dtype=torch.float32)
         tokenizer = AutoTokenizer.from_pretrained(checkpoint, config=model.config)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RuntimeError) as error:
         raise InputError(checkpoint, f"cannot be loaded ({error})", "name a checkpoint with its tokenizer") from error
     finally:
         transformers_logging.set_verbosity(verbosity)

@@ -94,7 +94,7 @@ def run_experiment(recipe: ExperimentRecipe, command: str = "") -> dict[str, Any
         arms[arm] = _arm_report(recipe, reports)
         _say(f"arm {arm}: probes")
         arms[arm]["probes"] = run_probes(
-            arm_recipe.output, recipe.probes, plan.knowledge_base, plan.corpora, recipe.languages, recipe.seed
+            arm_recipe.output, plan.probes, plan.knowledge_base, plan.corpora, recipe.languages, recipe.seed
         )
     report = {
         "task": "experiment",
@@ -163,6 +163,7 @@ class _Plan:
             }
             for arm in recipe.arms
         }  # fmt: skip
+        self.probes = _section(Probes, "probes", self._placed(recipe.probes.model_dump()))
         known = [f"{task}/{test}" for task, keys in recipe.tasks.items() for test in keys.get("tests", {})]
         for name in recipe.zero_shot:
             if name not in known:
@@ -174,6 +175,8 @@ class _Plan:
         def placed(value: Any) -> Any:
             if isinstance(value, dict):
                 return {key: placed(item) for key, item in value.items()}
+            if isinstance(value, tuple):
+                return tuple(placed(item) for item in value)
             return f"{self.benchmarks}{value[10:]}" if isinstance(value, str) and value.startswith("benchmarks:") else value
 
         return placed(keys)
@@ -231,9 +234,9 @@ def _once(out: Path, name: str, inputs: dict[str, Any], outputs: list[Path], bui
     """Run `build` unless its outputs stand and were made from the same inputs."""
     note = out / "steps" / f"{name}.json"
     inputs = json.loads(json.dumps(inputs))
-    if note.is_file() and all(path.exists() for path in outputs):
-        if json.loads(note.read_text(encoding="utf-8")) == inputs:
-            return
+    made = json.loads(note.read_text(encoding="utf-8")) if note.is_file() else None
+    if made == inputs and all(path.exists() for path in outputs):
+        return
     _say(name.replace("_", " "))
     build()
     write_json(note, inputs)
@@ -246,8 +249,8 @@ def _arm_report(recipe: ExperimentRecipe, reports: dict[str, list[dict[str, Any]
         for test in ("dev", *runs[0]["tests"]):
             cells = [run["dev"] if test == "dev" else run["tests"][test] for run in runs]
             scores[f"{task}/{test}"] = {**_spread([cell["f1"] for cell in cells]), "n": cells[0]["n"]}
-    zero_shot = [_spread([scores[name]["by_seed"][i] for name in recipe.zero_shot])["f1"] for i in range(len(recipe.finetuning_seeds))]
-    summary = _spread(zero_shot)
+    by_seed = zip(*(scores[name]["by_seed"] for name in recipe.zero_shot), strict=True)
+    summary = _spread([round(statistics.fmean(values), 4) for values in by_seed])
     return {
         "zero_shot_f1": summary["f1"],
         "n": sum(scores[name]["n"] for name in recipe.zero_shot),

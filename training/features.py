@@ -59,6 +59,7 @@ def load_level(corpora: Path, level: str) -> datasets.Dataset:
 
 def encode_rows(rows: Sequence[dict[str, Any]], tokenizer: PreTrainedTokenizerBase, max_length: int) -> list[Encoded]:
     """Rows of any level as pieces and units; what exceeds `max_length` pieces is cut from the longer side."""
+    space = tokenizer.convert_tokens_to_ids("▁")
     encoded: dict[int, Encoded] = {}
     for paired in (False, True):
         chosen = [i for i, row in enumerate(rows) if (row["text_pair"] is not None) == paired]
@@ -74,18 +75,23 @@ def encode_rows(rows: Sequence[dict[str, Any]], tokenizer: PreTrainedTokenizerBa
         )
         for place, i in enumerate(chosen):
             encoded[i] = _encode(
-                rows[i], batch["input_ids"][place], batch["offset_mapping"][place], batch.sequence_ids(place)
+                rows[i], batch["input_ids"][place], batch["offset_mapping"][place], batch.sequence_ids(place), space
             )
     return [encoded[i] for i in range(len(rows))]
 
 
 def _encode(
-    row: dict[str, Any], input_ids: list[int], offsets: list[tuple[int, int]], side_of: list[int | None]
+    row: dict[str, Any],
+    input_ids: list[int],
+    offsets: list[tuple[int, int]],
+    side_of: list[int | None],
+    space: int,
 ) -> Encoded:
     sides, kind_of = _units_of_characters(row["text"], row["text_pair"], row["entities"], row["relations"])
     units = [
-        -1 if side is None or end <= start else max(sides[side][start:end])
-        for side, (start, end) in zip(side_of, offsets, strict=True)
+        # a metaspace on its own spells no character, whatever its offsets say
+        -1 if side is None or piece == space or end <= start else max(sides[side][start:end])
+        for piece, side, (start, end) in zip(input_ids, side_of, offsets, strict=True)
     ]
     relation = row["passage_relation"]
     return Encoded(

@@ -21,7 +21,7 @@ from kbioxlm.training.plots import loss_curve
 from kbioxlm.training.recipe import Recipe
 from kbioxlm.training.runs import REPORT, fingerprint, finished_report, resume_point, work_folder
 from kbioxlm.training.spans import IGNORED
-from kbioxlm.training.tagger import Prepared, check_length, load_tagger, pad, prepare, score
+from kbioxlm.training.tagger import Prepared, check_checkpoint, check_length, load_tagger, pad, prepare, score
 
 
 class FinetuneRecipe(Recipe):
@@ -59,6 +59,9 @@ def finetune(recipe: FinetuneRecipe) -> dict[str, Any]:
         InputError: anything wrong with the recipe or its data, before training starts.
     """
     started = time.perf_counter()
+    if Path(recipe.checkpoint).resolve().is_relative_to(recipe.output.resolve()):
+        raise InputError(recipe.output, "would replace the checkpoint it starts from", "name another folder as output")
+    check_checkpoint(recipe.checkpoint)
     train, dev, tests = _load(recipe)
     identity = {
         "recipe": json.loads(recipe.model_dump_json()),

@@ -11,8 +11,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import datasets
+import pyarrow as pa
+import pyarrow.parquet as pq
+import yaml
+
 from kbioxlm.common.errors import InputError, shown
+from kbioxlm.common.files import require_file
 from kbioxlm.dataset_scripts.benchmarks.iob import Sentence, Span, read_iob
+
+_COLUMNS = ("id", "document", "language", "text", "entities", "units")
 
 
 @dataclass(frozen=True)
@@ -79,28 +87,53 @@ def load_ner(source: str | Path, split: str) -> NerData:
     return NerData(source, f"{folder}:{config.removesuffix(f'_{language}')}", sentences)
 
 
-def _dataset_rows(source: str, place: str, config: str, split: str) -> Iterable[dict[str, Any]]:
-    import datasets
-
-    if not Path(place).is_dir() and (place.startswith((".", "/")) or place.count("/") != 1):
+def _dataset_rows(source: str, place: str, config: str, split: str) -> list[dict[str, Any]]:
+    """The rows of a split, read from the folder itself where there is one: load_dataset may answer from its cache
+    with what an earlier build wrote to the same folder.
+    """
+    if Path(place).is_dir():
+        table = pa.concat_tables(_read_shard(shard) for shard in _shards(source, Path(place), config, split))
+    elif place.count("/") == 1 and not place.startswith((".", "/")):
+        table = _hub_table(source, place, config, split)
+    else:
         raise InputError(source, f"no folder {place}", "build it first, or check the path")
-    try:
-        configs = datasets.get_dataset_config_names(place)
-        if config not in configs:
-            raise InputError(source, f"no configuration {shown(config)}", f"choose from {', '.join(configs)}")
-        splits = datasets.get_dataset_split_names(place, config)
-        if split not in splits:
-            raise InputError(source, f"no split {shown(split)} in {config}", f"choose from {', '.join(splits)}")
-        rows = datasets.load_dataset(place, config, split=split)
-    except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(source, f"not a loadable data set ({error})", "check the folder and its card") from error
-    wanted = ("id", "document", "text", "entities", "units")
-    missing = [column for column in wanted if column not in rows.column_names]
+    missing = [column for column in _COLUMNS if column not in table.column_names]
     if missing:
         raise InputError(source, f"no column {', '.join(missing)}", "write the columns of docs/data-formats.md")
-    return rows
+    return table.to_pylist()
+
+
+def _shards(source: str, folder: Path, config: str, split: str) -> list[Path]:
+    """The Parquet files of a split, by the `configs:` of the folder's card."""
+    card = require_file(folder / "README.md")
+    front_matter = card.read_text(encoding="utf-8").split("---\n")
+    try:
+        configs = yaml.safe_load(front_matter[1])["configs"] if len(front_matter) > 2 else []
+        files = {c["config_name"]: {row["split"]: row["path"] for row in c["data_files"]} for c in configs}
+    except (yaml.YAMLError, KeyError, TypeError) as error:
+        raise InputError(card, f"its `configs:` cannot be read ({error!r})", "build the folder again") from error
+    if config not in files:
+        raise InputError(source, f"no configuration {shown(config)}", f"choose from {', '.join(files) or 'none'}")
+    if split not in files[config]:
+        raise InputError(source, f"no split {shown(split)} in {config}", f"choose from {', '.join(files[config])}")
+    shards = sorted(folder.glob(files[config][split]))
+    if not shards:
+        raise InputError(source, f"no file matches {files[config][split]}", "build the folder again")
+    return shards
+
+
+def _read_shard(shard: Path) -> pa.Table:
+    try:
+        return pq.read_table(shard)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise InputError(shard, f"not a readable Parquet file ({error})", "build the folder again") from error
+
+
+def _hub_table(source: str, place: str, config: str, split: str) -> pa.Table:
+    try:
+        return datasets.load_dataset(place, config, split=split).data.table
+    except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
+        raise InputError(source, f"cannot be loaded from the Hub ({error})", "check the name, or the path") from error
 
 
 def _sentence(source: str, number: int, row: dict[str, Any]) -> Sentence:
@@ -115,7 +148,7 @@ def _sentence(source: str, number: int, row: dict[str, Any]) -> Sentence:
                     f"{len(row['text'])} characters", "correct the offsets",
                 )  # fmt: skip
             last = end
-    return Sentence(row["id"], row["document"], row["text"], entities, units, row.get("language") or "")
+    return Sentence(row["id"], row["document"], row["text"], entities, units, row["language"])
 
 
 def carve_dev(data: NerData, share: float, seed: int) -> tuple[NerData, NerData]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import time
 from pathlib import Path
@@ -47,6 +48,7 @@ class ModelShape(Recipe):
     max_position_embeddings: PositiveInt = 514
     hidden_dropout_prob: float = Field(default=0.1, ge=0, lt=1)
     attention_probs_dropout_prob: float = Field(default=0.1, ge=0, lt=1)
+    initializer_range: PositiveFloat = Field(default=0.02, description="standard deviation of the initial weights")
 
 
 class PretrainRecipe(Recipe):
@@ -295,6 +297,7 @@ def _load_model(
             eos_token_id=tokenizer.eos_token_id,
         )
         model = KBioXLMForPreTraining(config)
+        _start_positions_as_waves(model.roberta.embeddings.position_embeddings, config)
     elif PretrainedConfig.get_config_dict(recipe.checkpoint)[0].get("model_type") == "kbioxlm":
         model = KBioXLMForPreTraining.from_pretrained(recipe.checkpoint)
     else:
@@ -307,6 +310,21 @@ def _load_model(
     if recipe.mlm_vocab_size is not None and model.config.mlm_vocab_size is None:
         model.reduce_mlm_head(torch.from_numpy(_frequent_pieces(levels, recipe.mlm_vocab_size, tokenizer)))
     return model
+
+
+def _start_positions_as_waves(positions: torch.nn.Embedding, config: KBioXLMConfig) -> None:
+    """Start the learnt positions of a model from scratch as sinusoids of the initial weights' size.
+
+    Attention to a neighbour is then one direction for all positions; from random vectors every pair of positions
+    has to learn it alone, which short runs do not reach.
+    """
+    half = config.hidden_size // 2
+    place = torch.arange(positions.num_embeddings, dtype=torch.float32)[:, None]  # (positions, 1)
+    angle = place * torch.exp(-math.log(10_000.0) * torch.arange(half) / half)  # (positions, hidden / 2)
+    waves = torch.cat([angle.sin(), angle.cos()], dim=1) * config.initializer_range * math.sqrt(2)
+    with torch.no_grad():
+        positions.weight.copy_(waves)
+        positions.weight[config.pad_token_id] = 0
 
 
 def _frequent_pieces(

@@ -210,7 +210,21 @@ def _documents(data: NerData) -> dict[str, str]:
 
 
 def parallel_sources(first: str, second: str, dev_documents: int, seed: int) -> tuple[list[Pair], list[Pair]]:
-    """Parallel documents of two configurations: `(pairs of the test splits, drawn pairs of the train splits)`."""
-    test = parallel_pairs(load_ner(first, "test"), load_ner(second, "test"))
-    train = parallel_pairs(load_ner(first, "train"), load_ner(second, "train"))
-    return test, random.Random(seed).sample(train, min(dev_documents, len(train)))
+    """Parallel documents of two NER sources: `(test pairs, dev pairs)`.
+
+    Test pairs come from the test splits, dev pairs from the train splits, at most `dev_documents`, drawn with
+    `seed`. Sources without splits (IOB files, or `folder:config:split`) are parted: a fifth becomes dev.
+
+    Raises:
+        InputError: a source cannot be read, or has no document in common with the other.
+    """
+    tests = [load_ner(source, "test") for source in (first, second)]
+    trains = [load_ner(source, "train") for source in (first, second)]
+    rng = random.Random(seed)
+    pairs = parallel_pairs(*tests)
+    if any(test.sentences == train.sentences for test, train in zip(tests, trains, strict=True)):
+        chosen = set(rng.sample(range(len(pairs)), min(dev_documents, max(1, len(pairs) // 5))))
+        dev = [pairs[i] for i in sorted(chosen)]
+        return [pair for i, pair in enumerate(pairs) if i not in chosen], dev
+    dev = parallel_pairs(*trains)
+    return pairs, rng.sample(dev, min(dev_documents, len(dev)))

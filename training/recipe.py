@@ -84,10 +84,15 @@ def _keys(kind: type[BaseModel]) -> list[str]:
     keys: list[str] = []
     for name, field in kind.model_fields.items():
         keys.append(name)
-        for part in [field.annotation, *getattr(field.annotation, "__args__", ())]:
-            if isinstance(part, type) and issubclass(part, BaseModel):
-                keys += _keys(part)
+        for section in _sections(field.annotation):
+            keys += _keys(section)
     return keys
+
+
+def _sections(annotation: Any) -> list[type[BaseModel]]:
+    """The recipes that a key's type is made of: `Shape`, or `Shape | None`."""
+    parts = [annotation, *getattr(annotation, "__args__", ())]
+    return [part for part in parts if isinstance(part, type) and issubclass(part, BaseModel)]
 
 
 def _apply(content: dict[str, Any], override: str) -> None:
@@ -116,3 +121,21 @@ def _expand(value: Any, path: Path) -> Any:
         if not os.environ.get(name):
             raise InputError(path, f"{value!r} needs the environment variable {name}, which is not set", f"set {name}")
     return _VARIABLE.sub(lambda match: os.environ[match[1]], value)
+
+
+def describe(kind: type[Recipe]) -> str:
+    """The keys of a recipe as text: name, type, default and meaning, one a line, sections indented."""
+    lines: list[str] = []
+    _describe(kind, "", lines)
+    return "\n".join(lines)
+
+
+def _describe(kind: type[BaseModel], indent: str, lines: list[str]) -> None:
+    for name, field in kind.model_fields.items():
+        sections = _sections(field.annotation)
+        type_name = "section" if sections else re.sub(r"<class '|'>|\b[a-z_]+\.", "", str(field.annotation))
+        default = "required" if field.is_required() else f"default {shown(field.default)}"
+        meaning = f": {field.description}" if field.description else ""
+        lines.append(f"{indent}{name} ({type_name}{'' if sections else ', ' + default}){meaning}")
+        for section in sections:
+            _describe(section, indent + "    ", lines)

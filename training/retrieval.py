@@ -10,6 +10,7 @@ from tqdm import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from kbioxlm.common.errors import InputError
+from kbioxlm.training.tagger import longest_input
 
 Pair = tuple[str, str]
 
@@ -24,9 +25,10 @@ def embed(
 ) -> torch.Tensor:
     """Mean of each text's pieces in every layer, special tokens left out: (layers + 1, texts, hidden), float32, CPU.
 
-    Layer 0 is the embedding layer. A text of more than `max_length` positions is read in several parts.
+    Layer 0 is the embedding layer. A text of more than `max_length` positions, or more than the model has, is read
+    in several parts.
     """
-    room = max_length - 2
+    room = min(max_length, longest_input(model.config)) - 2
     encoded = tokenizer(list(texts), add_special_tokens=False, return_attention_mask=False, verbose=False)["input_ids"]
     parts = [
         (index, ids[first : first + room]) for index, ids in enumerate(encoded) for first in range(0, len(ids), room)
@@ -102,9 +104,7 @@ def retrieval(
         if not given:
             raise InputError("probe", f"no {name} pairs to retrieve", "give held-out names or parallel documents")
     sides = {
-        name: [
-            embed(model, tokenizer, [pair[side] for pair in given], batch_size, max_length, bf16) for side in (0, 1)
-        ]
+        name: [embed(model, tokenizer, [pair[side] for pair in given], batch_size, max_length, bf16) for side in (0, 1)]
         for name, given in (("dev", dev_pairs), ("test", pairs))
     }
     plain = _best_layer(sides)

@@ -13,8 +13,9 @@ from transformers import AutoTokenizer, PretrainedConfig, PreTrainedTokenizerBas
 from transformers.utils import logging as transformers_logging
 
 from kbioxlm.common.errors import InputError
+from kbioxlm.configuration_kbioxlm import KBioXLMConfig
 from kbioxlm.dataset_scripts.benchmarks.iob import Span
-from kbioxlm.modeling_kbioxlm import KBioXLMForTokenClassification
+from kbioxlm.modeling_kbioxlm import KBioXLMForTokenClassification, KBioXLMModel
 from kbioxlm.training.ner import NerData
 from kbioxlm.training.scores import strict_f1
 from kbioxlm.training.spans import (
@@ -51,35 +52,41 @@ def prepare(
 
 
 def load_tagger(
-    checkpoint: str, tags: Sequence[str] | None = None, use_crf: bool | None = None
+    checkpoint: str, tags: Sequence[str] | None = None, use_crf: bool = True
 ) -> tuple[KBioXLMForTokenClassification, PreTrainedTokenizerBase]:
     """A tagger and its tokenizer.
 
     Args:
         checkpoint: a folder, or an id on the Hub.
-        tags: tags of a new head on an encoder (its parameters are drawn from torch's generator). None: the
-            checkpoint is a tagger already.
+        tags: tags of a new head on the checkpoint's encoder; its parameters are drawn from torch's generator.
+            None: the checkpoint is a tagger already.
         use_crf: whether a new head has a CRF.
 
     Raises:
         InputError: nothing there, no tokenizer, no encoder weights, or no trained head where one is needed.
     """
     check_checkpoint(checkpoint)
-    head: dict[str, Any] = {}
-    if tags is not None:
-        ids = dict(enumerate(tags))
-        head = {"id2label": ids, "label2id": {tag: i for i, tag in ids.items()}, "use_crf": use_crf}
     verbosity = transformers_logging.get_verbosity()
-    transformers_logging.set_verbosity_error()  # the head that is missing is checked here
+    transformers_logging.set_verbosity_error()  # what is missing is checked here
     try:
-        model, info = KBioXLMForTokenClassification.from_pretrained(checkpoint, output_loading_info=True, **head)
+        if tags is None:
+            model, info = KBioXLMForTokenClassification.from_pretrained(
+                checkpoint, output_loading_info=True, dtype=torch.float32
+            )
+        else:
+            ids = dict(enumerate(tags))
+            head = {"id2label": ids, "label2id": {tag: i for i, tag in ids.items()}, "use_crf": use_crf}
+            model = KBioXLMForTokenClassification(KBioXLMConfig.from_pretrained(checkpoint, **head))
+            # The encoder alone: a head the checkpoint has may be for other tags.
+            model.roberta, info = KBioXLMModel.from_pretrained(
+                checkpoint, add_pooling_layer=False, output_loading_info=True, dtype=torch.float32
+            )
         tokenizer = AutoTokenizer.from_pretrained(checkpoint, config=model.config)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RuntimeError) as error:
         raise InputError(checkpoint, f"cannot be loaded ({error})", "name a checkpoint with its tokenizer") from error
     finally:
         transformers_logging.set_verbosity(verbosity)
-    prefix = f"{model.base_model_prefix}."
-    missing = sorted(key for key in info["missing_keys"] if tags is None or key.startswith(prefix))
+    missing = sorted(info["missing_keys"])
     if missing:
         raise InputError(
             checkpoint, f"{len(missing)} weights are missing, such as {missing[0]}",
@@ -107,14 +114,18 @@ def check_checkpoint(checkpoint: str) -> None:
         raise InputError(checkpoint, "no such checkpoint folder", "train it first, or check the path")
 
 
+def longest_input(config: PretrainedConfig) -> int:
+    """Positions of the longest input; those of RoBERTa-shaped models start behind the padding id."""
+    return config.max_position_embeddings - config.pad_token_id - 1
+
+
 def check_length(place: str, max_length: int, config: PretrainedConfig) -> None:
     """Refuse windows that are longer than the model.
 
     Raises:
         InputError: `max_length` exceeds the model's positions.
     """
-    # Positions of RoBERTa-shaped models start behind the padding id.
-    longest = config.max_position_embeddings - config.pad_token_id - 1
+    longest = longest_input(config)
     if max_length > longest:
         raise InputError(
             place, f"max_length {max_length} is longer than the model, which has {longest} positions",

@@ -52,9 +52,10 @@ def build_corpora(
     translations = Translations(known, blocked_concepts(known, (row.concept for row in held_out)))
     teller = FactTeller(known, translations, settings.translation_facts)
     segmenter = Segmenter(matcher, settings.budgets())
+    half_segmenter = Segmenter(matcher, {code: chars // 2 for code, chars in settings.budgets().items()})
     with dataset_folder(output) as draft:
         documents, repeated, levels = _write_text_levels(draft, texts, settings, segmenter, translations, teller)
-        levels["passage"] = _write_passages(draft, pairs, settings, segmenter)
+        levels["passage"] = _write_passages(draft, pairs, settings, half_segmenter)
         write_rows(draft / "held_out", HELD_OUT, held_out)
         statistics = CorporaStatistics(documents, repeated, levels, _splits(held_out))
         write_statistics(draft, statistics.as_dict())
@@ -101,7 +102,10 @@ def _write_text_levels(
 def _documents(texts: Sequence[str | Path], settings: CorporaSettings) -> Iterator[Document]:
     for path in texts:
         yield from tqdm(
-            read_documents(path, settings.languages, settings.text_language), desc=Path(path).name, unit=" texts"
+            read_documents(path, settings.languages, settings.text_language),
+            desc=Path(path).name,
+            unit=" texts",
+            mininterval=0.5,
         )
 
 

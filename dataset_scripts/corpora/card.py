@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from kbioxlm.dataset_scripts.corpora.rows import LEVELS, LevelCounts
@@ -19,28 +20,32 @@ The concepts of `held_out` are paired across languages in none of them.
 The texts keep the licences of their sources. Offsets count Unicode code points; the end is exclusive.
 """
 
+MOST_RELATIONS = 20
+
 
 def write_corpora_card(folder: Path, settings: CorporaSettings, statistics: CorporaStatistics) -> None:
     """Write README.md with the figures of the corpora."""
     levels = statistics.levels
-    sizes = markdown_table(
-        ("level", "language", "rows", "characters", "entities a row", "replaced a row"),
-        [
-            (level, language, rows, counts.characters[language], *_means(counts))
-            for level, counts in levels.items()
-            for language, rows in sorted(counts.rows.items())
-        ],
-    )
-    replaced = markdown_table(
-        ("level", "language", "entities replaced into it"),
-        [
-            (level, language, count)
-            for level, counts in levels.items()
-            for language, count in sorted(counts.replaced_into.items())
-        ],
-    )
-    facts = markdown_table(("relation told", "times"), levels["fact"].relations.most_common(20))
-    passages = markdown_table(("passage relation", "rows"), sorted(levels["passage"].passage_relations.items()))
+    tables: list[tuple[Sequence[str], Sequence[Sequence[object]]]] = [
+        (
+            ("level", "language", "rows", "characters", "entities a row", "replaced a row"),
+            [
+                (level, language, rows, counts.characters[language], *_means(counts))
+                for level, counts in levels.items()
+                for language, rows in sorted(counts.rows.items())
+            ],
+        ),
+        (
+            ("level", "language", "entities replaced into it"),
+            [
+                (level, language, count)
+                for level, counts in levels.items()
+                for language, count in sorted(counts.replaced_into.items())
+            ],
+        ),
+        (("relation told", "times"), levels["fact"].relations.most_common(MOST_RELATIONS)),
+        (("passage relation", "rows"), sorted(levels["passage"].passage_relations.items())),
+    ]
     texts = ", ".join(f"{count:,} {ENGLISH_NAMES[code]}" for code, count in statistics.documents.items())
     held = ", ".join(f"{count:,} {split}" for split, count in statistics.held_out.items()) or "none"
     body = "\n\n".join(
@@ -48,10 +53,7 @@ def write_corpora_card(folder: Path, settings: CorporaSettings, statistics: Corp
             _INTRODUCTION.rstrip(),
             f"Texts read: {texts}; {statistics.repeated_segments:,} segments left out as repetitions. "
             f"Seed {settings.seed}. Held-out concepts: {held}. Means are over all languages of a level.",
-            sizes,
-            replaced,
-            facts,
-            passages,
+            *(markdown_table(header, rows) for header, rows in tables if rows),
         ]
     )
     front_matter = {

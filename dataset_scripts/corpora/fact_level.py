@@ -104,7 +104,7 @@ class FactTeller:
             start, end = assembly.add(self._phrases[fact.relation, target], apart=True)
             relations.append(RelationSpan(start, end, fact.relation))
             assembly.add(space)
-            if fact.relation == TRANSLATION:
+            if fact.subject == fact.object:
                 start, end = assembly.add(written[fact.object], apart=True)
                 entities.append(Entity(start, end, True, fact.object, language, False))
             else:

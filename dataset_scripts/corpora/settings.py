@@ -21,7 +21,8 @@ class CorporaSettings:
     Attributes:
         languages: ISO 639-1 codes; the first two are those of the held-out names.
         seed: decides everything that is drawn.
-        max_chars: language → the most characters of a segment, where the default does not fit.
+        max_chars: language → the most characters of a segment, where the default does not fit. The two segments
+            of a passage example, which share a sequence, get half of it each.
         text_language: of texts that do not say theirs.
         hold_out: number of concepts whose names are never paired.
         passages: number of passage examples at most.

@@ -135,10 +135,11 @@ def _rows(path: Path, columns: tuple[str, ...]) -> Iterator[tuple[int, list[str]
         if len(row) == expected + 1 and not row[-1]:
             row.pop()
         if len(row) != expected:
-            amount = "few" if len(row) < expected else "many"
+            found = text.removesuffix("|").count("|") + 1
+            amount = "few" if found < expected else "many"
             raise InputError(
                 path,
-                f"too {amount} columns, {len(row)} instead of {expected}: {shown(text)}",
+                f"too {amount} columns, {found} instead of {expected}: {shown(text)}",
                 f"a line of this file has the columns {'|'.join(columns)}|",
                 line=line,
             )

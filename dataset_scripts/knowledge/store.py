@@ -73,11 +73,11 @@ def _names(folder: str | Path, languages: tuple[str, ...]) -> dict[str, dict[str
                 f"no names in language {language!r}",
                 f"build it with that language, or ask for others; it has {','.join(sorted(found))}",
             )
-    return {language: _by_concept(rows[language]) for language in languages}
+    return {language: _by_concept(rows[language], language) for language in languages}
 
 
-def _by_concept(rows: list[tuple[str, str, bool]]) -> dict[str, list[str]]:
-    in_running_case = RunningCase(name for _, name, _ in rows)
+def _by_concept(rows: list[tuple[str, str, bool]], language: str) -> dict[str, list[str]]:
+    in_running_case = RunningCase((name for _, name, _ in rows), language)
     names: dict[str, list[str]] = {}
     for concept, name, _ in sorted(rows, key=lambda row: (row[0], not row[2], row[1])):
         name = in_running_case(name)

@@ -1,0 +1,96 @@
+"""A tiny checkpoint with its own tokenizer, and NER files, for the tests of training."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import XLMRobertaTokenizer
+
+from kbioxlm.configuration_kbioxlm import KBioXLMConfig
+from kbioxlm.modeling_kbioxlm import KBioXLMForPreTraining
+
+DRUGS = {"aspirin": "阿司匹林", "heparin": "肝素", "lithium": "锂", "morphine": "吗啡"}
+EFFECTS = {"severe bleeding": "严重出血", "nausea": "恶心", "skin rash": "皮疹", "fever": "发热"}
+
+
+def sentence(language: str, number: int) -> list[tuple[str, str]]:
+    """The units and tags of sentence `number` in `en` or `zh`."""
+    drug = sorted(DRUGS)[number % 4]
+    effect = sorted(EFFECTS)[number // 4 % 4]
+    if language == "en":
+        drugs, effects = [drug], effect.split()
+        frame = ["the", "patient", "took", drugs, "and", "had", effects, "."]
+    else:
+        drugs, effects = list(DRUGS[drug]), list(EFFECTS[effect])
+        frame = ["患", "者", "服", "用", drugs, "后", "出", "现", effects, "。"]
+    rows: list[tuple[str, str]] = []
+    for part in frame:
+        if isinstance(part, str):
+            rows.append((part, "O"))
+            continue
+        label = "Drug" if part is drugs else "Effect"
+        rows += [(unit, f"{'I' if i else 'B'}-{label}") for i, unit in enumerate(part)]
+    return rows
+
+
+def iob_text(language: str, numbers: range) -> str:
+    """An IOB file with one sentence a document, numbered like the sentence."""
+    blocks = []
+    for number in numbers:
+        lines = [f"-DOCSTART-\td{number}", ""] + [f"{unit}\t{tag}" for unit, tag in sentence(language, number)]
+        blocks.append("\n".join(lines) + "\n")
+    return "\n".join(blocks)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Models this small are slower with several threads, and much slower on a busy machine."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="session")
+def ner_files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """IOB files `train_en`, `dev_en`, `test_en` and `test_zh`; the last two are parallel."""
+    folder = tmp_path_factory.mktemp("ner")
+    files = {
+        "train_en": ("en", range(0, 48)),
+        "dev_en": ("en", range(48, 64)),
+        "test_en": ("en", range(64, 80)),
+        "test_zh": ("zh", range(64, 80)),
+    }
+    paths = {name: folder / f"{name}.txt" for name in files}
+    for name, (language, numbers) in files.items():
+        paths[name].write_text(iob_text(language, numbers), encoding="utf-8")
+    return paths
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A pretraining checkpoint with random weights (2 layers, 32 dimensions, 62 positions) and a tokenizer."""
+    rows = [row for language in ("en", "zh") for number in range(16) for row in sentence(language, number)]
+    characters = sorted({character for unit, _ in rows for character in unit})
+    words = ["▁the", "▁patient", "▁took", "▁and", "▁had", "▁asp", "irin", "患者", "服用", "出现", "阿司", "匹林"]
+    pieces = [(piece, -2.0) for piece in ["▁", *words]] + [(character, -6.0) for character in characters]
+    special = [("<s>", 0.0), ("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0)]
+    tokenizer = XLMRobertaTokenizer(vocab=[*special, *pieces, ("<mask>", 0.0)])
+    torch.manual_seed(1)
+    model = KBioXLMForPreTraining(
+        KBioXLMConfig(
+            vocab_size=len(tokenizer),
+            hidden_size=32,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            intermediate_size=48,
+            max_position_embeddings=64,
+        )
+    )
+    folder = tmp_path_factory.mktemp("checkpoint")
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder

@@ -1,0 +1,123 @@
+"""The command line of train.py: every command reads a recipe, applies overrides and calls one function."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from kbioxlm.common.cli import new_app
+from kbioxlm.training.recipe import Recipe, describe, load_recipe
+
+app = new_app(
+    "Train and evaluate knowledge-anchored multilingual models. Every command takes a YAML recipe and overrides "
+    "written key=value or section.key=value. A job that was killed goes on when the same command is run again."
+)
+
+RecipePath = Annotated[Path, typer.Argument(help="YAML recipe; `train.py keys COMMAND` lists its keys.", metavar="RECIPE")]
+Overrides = Annotated[list[str] | None, typer.Argument(help="key=value, over the recipe's own.", metavar="[KEY=VALUE]...")]
+
+
+@app.command()
+def tokenizer(recipe: RecipePath, overrides: Overrides = None) -> None:
+    """Learn a Unigram tokenizer in XLM-R's layout from text."""
+    from kbioxlm.training.tokenizer import TokenizerRecipe, train_tokenizer
+
+    parsed = load_recipe(TokenizerRecipe, recipe, overrides)
+    print(f"{parsed.output}: {len(train_tokenizer(parsed)):,} pieces")
+
+
+@app.command()
+def pretrain(recipe: RecipePath, overrides: Overrides = None) -> None:
+    """Pretrain on monolingual text (stage 1) or on the aligned corpora (stage 2)."""
+    from kbioxlm.training.pretraining import PretrainRecipe
+    from kbioxlm.training.pretraining import pretrain as work
+
+    parsed = load_recipe(PretrainRecipe, recipe, overrides)
+    report = work(parsed)
+    print(f"{parsed.output}: {report['pieces']:,} pieces in {report['seconds']:,.0f} s; see report.json and loss.png")
+
+
+@app.command()
+def finetune(recipe: RecipePath, overrides: Overrides = None) -> None:
+    """Fine-tune for NER and score the test sets; the epoch is chosen on dev data in the language of training."""
+    from kbioxlm.training.finetuning import FinetuneRecipe
+    from kbioxlm.training.finetuning import finetune as work
+
+    parsed = load_recipe(FinetuneRecipe, recipe, overrides)
+    report = work(parsed)
+    _print_scores({"dev": report["dev"], **report["tests"]})
+    print(f"{parsed.output}: best epoch {report['best_epoch']}, seed {report['seed']}; see report.json and loss.png")
+
+
+@app.command()
+def evaluate(recipe: RecipePath, overrides: Overrides = None) -> None:
+    """Score a checkpoint: NER test sets, and the probes of cross-lingual alignment."""
+    from kbioxlm.training.evaluation import EvaluateRecipe
+    from kbioxlm.training.evaluation import evaluate as work
+
+    parsed = load_recipe(EvaluateRecipe, recipe, overrides)
+    report = work(parsed)
+    _print_scores(report.get("tests", {}))
+    for name, probe in report["probes"].items():
+        print(f"{name}: {probe['value']:.2f}% (n={probe['n']:,})")
+    print(f"{parsed.output}: report.json")
+
+
+@app.command()
+def experiment(recipe: RecipePath, overrides: Overrides = None) -> None:
+    """Data, tokenizer, pretraining of several arms, fine-tuning and scores in one; ends with a table of the arms."""
+    from kbioxlm.training.experiment import ExperimentRecipe, run_experiment
+    from kbioxlm.training.tables import experiment_table
+
+    parsed = load_recipe(ExperimentRecipe, recipe, overrides)
+    command = shlex.join(["python", "train.py", *sys.argv[1:]])
+    report = run_experiment(parsed, command)
+    print("\n" + experiment_table(report))
+    tagger = parsed.output / f"{list(parsed.arms)[-1]}-{list(parsed.tasks)[0]}"
+    print(f"model    {tagger}")
+    print(f"plots    {parsed.output / 'f1.png'}, {tagger / 'loss.png'}")
+    print(f"report   {parsed.output / 'report.json'}")
+    print(f"\nNext, tag a sentence of your own:\n\n    python train.py tag {tagger} 'Aspirin may cause nausea.'")
+
+
+@app.command()
+def tag(
+    checkpoint: Annotated[str, typer.Argument(help="Folder or Hub id of a fine-tuned tagger.")],
+    texts: Annotated[list[str], typer.Argument(help="Texts in any language.")],
+) -> None:
+    """Find the entities of texts; print one JSON object a text, with character offsets."""
+    from kbioxlm.training.tagging import tag_texts
+
+    print("\n".join(tag_texts(checkpoint, texts)))
+
+
+@app.command()
+def keys(command: Annotated[str, typer.Argument(help="tokenizer, pretrain, finetune, evaluate or experiment.")]) -> None:
+    """List the keys of a command's recipe with their types, defaults and meanings."""
+    print(describe(_recipe_of(command)))
+
+
+def _recipe_of(command: str) -> type[Recipe]:
+    from kbioxlm.common.errors import InputError
+    from kbioxlm.training.evaluation import EvaluateRecipe
+    from kbioxlm.training.experiment import ExperimentRecipe
+    from kbioxlm.training.finetuning import FinetuneRecipe
+    from kbioxlm.training.pretraining import PretrainRecipe
+    from kbioxlm.training.tokenizer import TokenizerRecipe
+
+    kinds: dict[str, type[Recipe]] = {
+        "tokenizer": TokenizerRecipe, "pretrain": PretrainRecipe, "finetune": FinetuneRecipe,
+        "evaluate": EvaluateRecipe, "experiment": ExperimentRecipe,
+    }  # fmt: skip
+    if command not in kinds:
+        raise InputError("command line", f"{command!r} has no recipe", f"name one of {', '.join(kinds)}")
+    return kinds[command]
+
+
+def _print_scores(scores: dict[str, dict[str, Any]]) -> None:
+    for name, cell in scores.items():
+        print(f"{name}: strict F1 {cell['f1']:.2f} (n={cell['n']:,} sentences)")
