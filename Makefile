@@ -37,4 +37,5 @@ $(RUNTIME): requirements.txt pyproject.toml | $(BIN)/python
 
 $(DEVELOPMENT): requirements-dev.txt $(RUNTIME)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@mkdir -p .venv/.types && ln -sfn ../.. .venv/.types/kbioxlm
 	@touch $@

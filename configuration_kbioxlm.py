@@ -105,7 +105,7 @@ class KBioXLMConfig(XLMRobertaConfig):
         Raises:
             ValueError: names the key, the value and what it should be.
         """
-        super().validate()  # type: ignore[misc]  # a decorator of the base class adds it
+        super().validate()  # a decorator of the base class adds it
         rows = self.mlm_vocab_size
         if rows is not None and not (_is_int(rows) and 0 < rows <= self.vocab_size):
             raise ValueError(

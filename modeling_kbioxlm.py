@@ -242,7 +242,7 @@ class KBioXLMWithLMHead(KBioXLMPreTrainedModel):
         """
         model: Any
         loading: Any
-        model, loading = cls.from_pretrained(  # type: ignore[misc]  # a pair, when the loading information is asked for
+        model, loading = cls.from_pretrained(  # a pair, when the loading information is asked for
             folder_or_id, use_safetensors=True, output_loading_info=True, **kwargs
         )
         absent = sorted(key for key in loading["missing_keys"] if key.startswith(("roberta.", "lm_head.")))

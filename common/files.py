@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import gzip
-import io
 import json
-import os
 import shutil
 import uuid
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from kbioxlm.common.errors import InputError, shown
 
@@ -44,26 +42,18 @@ def read_lines(path: str | Path) -> Iterator[tuple[int, str]]:
     path = require_file(path)
     number = 0
     try:
-        with _open_text(path) as stream:
+        with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as stream:
             for number, line in enumerate(stream, start=1):
-                yield number, line.rstrip("\r\n")
+                yield number, line.decode("utf-8").rstrip("\r\n")
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise InputError(
             path, f"the gzip data breaks off or is damaged after line {number} ({error})", "fetch the file again"
         ) from error
     except UnicodeDecodeError as error:
+        value = shown(error.object[max(error.start - 20, 0) : error.end])
         raise InputError(
-            path,
-            f"not UTF-8 text ({error.reason} at byte {error.start} of a block)",
-            "convert the file to UTF-8",
-            line=number + 1,
+            path, f"not UTF-8 text ({error.reason} at the end of {value})", "convert the file to UTF-8", line=number
         ) from error
-
-
-def _open_text(path: Path) -> TextIO:
-    if path.suffix == ".gz":
-        return io.TextIOWrapper(gzip.open(path, "rb"), encoding="utf-8", newline="\n")
-    return path.open(encoding="utf-8", newline="\n")
 
 
 def read_json_lines(path: str | Path, required: tuple[str, ...] = ()) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -105,11 +95,15 @@ def written_beside(target: str | Path) -> Iterator[Path]:
         yield draft
         if target.is_dir():
             old = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.old")
-            os.replace(target, old)
-            os.replace(draft, target)
+            target.replace(old)
+            try:
+                draft.replace(target)
+            except OSError:
+                old.replace(target)
+                raise
             shutil.rmtree(old)
         else:
-            os.replace(draft, target)
+            draft.replace(target)
     finally:
         if draft.is_dir():
             shutil.rmtree(draft, ignore_errors=True)

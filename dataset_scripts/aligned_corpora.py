@@ -54,7 +54,7 @@ def build(
         int, typer.Option(min=0, help="Most passage examples, in equal thirds (30,000 in the paper).")
     ] = 30_000,
     translation_facts: Annotated[
-        bool, typer.Option("--translation-facts", help="Tell the translation of concepts that have no other fact.")
+        bool, typer.Option("--translation-facts", help="Add every name beside its translation as facts.")
     ] = False,
     stop_names: Annotated[
         Path,

@@ -17,8 +17,12 @@ app = new_app(
     "written key=value or section.key=value. A job that was killed goes on when the same command is run again."
 )
 
-RecipePath = Annotated[Path, typer.Argument(help="YAML recipe; `train.py keys COMMAND` lists its keys.", metavar="RECIPE")]
-Overrides = Annotated[list[str] | None, typer.Argument(help="key=value, over the recipe's own.", metavar="[KEY=VALUE]...")]
+RecipePath = Annotated[
+    Path, typer.Argument(help="YAML recipe; `train.py keys COMMAND` lists its keys.", metavar="RECIPE")
+]
+Overrides = Annotated[
+    list[str] | None, typer.Argument(help="key=value, over the recipe's own.", metavar="[KEY=VALUE]...")
+]
 
 
 @app.command()
@@ -77,7 +81,7 @@ def experiment(recipe: RecipePath, overrides: Overrides = None) -> None:
     command = shlex.join(["python", "train.py", *sys.argv[1:]])
     report = run_experiment(parsed, command)
     print("\n" + experiment_table(report))
-    tagger = parsed.output / f"{list(parsed.arms)[-1]}-{list(parsed.tasks)[0]}"
+    tagger = parsed.output / f"{list(parsed.arms)[-1]}-{next(iter(parsed.tasks))}"
     print(f"model    {tagger}")
     print(f"plots    {parsed.output / 'f1.png'}, {tagger / 'loss.png'}")
     print(f"report   {parsed.output / 'report.json'}")
@@ -96,7 +100,9 @@ def tag(
 
 
 @app.command()
-def keys(command: Annotated[str, typer.Argument(help="tokenizer, pretrain, finetune, evaluate or experiment.")]) -> None:
+def keys(
+    command: Annotated[str, typer.Argument(help="tokenizer, pretrain, finetune, evaluate or experiment.")],
+) -> None:
     """List the keys of a command's recipe with their types, defaults and meanings."""
     print(describe(_recipe_of(command)))
 

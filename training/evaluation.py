@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from pydantic import Field, PositiveInt
-from transformers import AutoTokenizer, PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
 
 from kbioxlm.common.errors import InputError
@@ -30,6 +30,7 @@ from kbioxlm.training.probes import (
 from kbioxlm.training.recipe import Recipe
 from kbioxlm.training.runs import REPORT, fingerprint
 from kbioxlm.training.tagger import check_checkpoint, check_length, load_tagger, prepare, score
+from kbioxlm.training.tokenizer import load_tokenizer
 
 
 class Probes(Recipe):
@@ -170,7 +171,7 @@ def _load_for_probes(checkpoint: str) -> tuple[KBioXLMForPreTraining, PreTrained
     transformers_logging.set_verbosity_error()  # heads may be missing; encoder weights are checked here
     try:
         model, info = KBioXLMForPreTraining.from_pretrained(checkpoint, output_loading_info=True, dtype=torch.float32)
-        tokenizer = AutoTokenizer.from_pretrained(checkpoint, config=model.config)
+        tokenizer = load_tokenizer(checkpoint, model.config)
     except (OSError, ValueError, RuntimeError) as error:
         raise InputError(checkpoint, f"cannot be loaded ({error})", "name a checkpoint with its tokenizer") from error
     finally:

@@ -38,7 +38,7 @@ class CorporaSection(Recipe):
     hold_out: PositiveInt = Field(description="concepts whose names are never paired, for the retrieval probe")
     max_chars: dict[str, PositiveInt] = Field(default={}, description="most characters of a segment by language")
     passages: NonNegativeInt = Field(default=30_000, description="passage examples")
-    translation_facts: bool = Field(default=True, description="tell a name's translation where no other fact fits")
+    translation_facts: bool = Field(default=True, description="add every name beside its translation as facts")
 
 
 class ExperimentRecipe(Recipe):
@@ -58,11 +58,11 @@ class ExperimentRecipe(Recipe):
     pretraining: dict[str, Any] = Field(description="keys of a pretraining recipe that stage 1 and all arms share")
     stage1: dict[str, Any] = Field(description="keys of stage 1: monolingual text, shared by all arms")
     stage2: dict[str, Any] = Field(description="keys of stage 2 that all arms share")
-    arms: dict[str, dict[str, Any]] = Field(description="by arm, its own keys of stage 2")
+    arms: dict[str, dict[str, Any]] = Field(min_length=1, description="by arm, its own keys of stage 2")
     finetuning: dict[str, Any] = Field(description="keys of a fine-tuning recipe that all tasks share")
     finetuning_seeds: list[int] = Field(min_length=1, description="each arm is fine-tuned once with each")
     tasks: dict[str, dict[str, Any]] = Field(description="by task: train, dev, tests and other fine-tuning keys")
-    zero_shot: list[str] = Field(description="tests, as task/test, whose mean is the zero-shot F1")
+    zero_shot: list[str] = Field(min_length=1, description="tests, as task/test, whose mean is the zero-shot F1")
     probes: Probes = Field(default=Probes(), description="what measures alignment beside F1")
 
 
@@ -79,6 +79,7 @@ def run_experiment(recipe: ExperimentRecipe, command: str = "") -> dict[str, Any
         InputError: anything wrong with the recipe or its inputs; all recipes are checked before the first step.
     """
     started = time.perf_counter()
+    commit = _commit()
     plan = _Plan(recipe)
     _prepare_data(recipe, plan)
     spent: dict[str, float] = {"pretraining stage 1": pretrain(plan.stage1)["seconds"]}
@@ -99,7 +100,7 @@ def run_experiment(recipe: ExperimentRecipe, command: str = "") -> dict[str, Any
     report = {
         "task": "experiment",
         "command": command,
-        "commit": _commit(),
+        "commit": commit,
         "recipe": json.loads(recipe.model_dump_json()),
         "seed": recipe.seed,
         "finetuning_seeds": recipe.finetuning_seeds,
@@ -177,7 +178,11 @@ class _Plan:
                 return {key: placed(item) for key, item in value.items()}
             if isinstance(value, tuple):
                 return tuple(placed(item) for item in value)
-            return f"{self.benchmarks}{value[10:]}" if isinstance(value, str) and value.startswith("benchmarks:") else value
+            return (
+                f"{self.benchmarks}{value[10:]}"
+                if isinstance(value, str) and value.startswith("benchmarks:")
+                else value
+            )
 
         return placed(keys)
 

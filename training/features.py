@@ -12,6 +12,7 @@ from typing import Any
 import datasets
 import jieba
 import numpy as np
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerBase
 
@@ -51,10 +52,9 @@ def load_level(corpora: Path, level: str) -> datasets.Dataset:
         raise InputError(
             corpora, f"has no level {level!r}", f"build it with aligned_corpora.py; the levels are {', '.join(LEVELS)}"
         )
-    rows = datasets.load_dataset("parquet", data_files=[str(file) for file in files], split="train")
-    if not len(rows):
+    if not any(pq.read_metadata(file).num_rows for file in files):  # load_dataset fails on a file without rows
         raise InputError(corpora / level, "has no rows", "give aligned_corpora.py text that its names occur in")
-    return rows
+    return datasets.load_dataset("parquet", data_files=[str(file) for file in files], split="train")
 
 
 def encode_rows(rows: Sequence[dict[str, Any]], tokenizer: PreTrainedTokenizerBase, max_length: int) -> list[Encoded]:
@@ -93,6 +93,9 @@ def _encode(
         -1 if side is None or piece == space or end <= start else max(sides[side][start:end])
         for piece, side, (start, end) in zip(input_ids, side_of, offsets, strict=True)
     ]
+    for place in range(1, len(units) - 1):
+        if input_ids[place] == space and units[place - 1] == units[place + 1]:
+            units[place] = units[place - 1]  # inside a name: a unit is one run of pieces
     relation = row["passage_relation"]
     return Encoded(
         input_ids=np.array(input_ids),
@@ -124,7 +127,7 @@ def _units_of_characters(
 
 
 def word_spans(text: str) -> list[tuple[int, int]]:
-    """Whole words of mixed text: runs of letters and digits, single punctuation marks, and jieba's words of Han runs."""
+    """Whole words of mixed text: runs of letters and digits, single punctuation marks, jieba's words of Han runs."""
     spans: list[tuple[int, int]] = []
     for match in _WORD.finditer(text):
         if not _is_han(match[0][0]):

@@ -187,6 +187,9 @@ class _Collator:
 class _TaggerTrainer(Trainer):
     """Trainer with strict F1 on dev, and a learning rate of its own for everything above the encoder."""
 
+    optimizer: Any
+    control: Any
+
     def __init__(self, *, dev: Prepared, head_learning_rate: float, **options: Any):
         super().__init__(**options, eval_dataset=dev.windows)
         self.dev = dev

@@ -65,9 +65,10 @@ def mask_example(
     """Mask one example.
 
     Monolingual text: half of the budget goes to short entities, half to whole words (A.1, 1:1); what one half
-    cannot spend the other does. Aligned text: every relation phrase is masked (3.1.3), and the budget goes to
-    code-switched entities first, then to the others (3.1.2), then to whole words, so that a sample with few
-    entities is not wasted.
+    cannot spend the other does. Aligned text: the budget goes to code-switched entities first, then to the others
+    (3.1.2), then to whole words, so that a sample with few entities is not wasted. Facts: one draw in two masks
+    all relation phrases, with their names in sight (3.1.3); the other masks names in the other language, whose
+    counterparts in the text are in sight then. Both at once would leave nothing to tell them from.
 
     Args:
         input_ids: `(sequence,)`.
@@ -82,8 +83,13 @@ def mask_example(
     order = rng.permutation(len(starts))
     words = order[unit_kinds[order] == Kind.WORD]
     entities = order[(unit_kinds[order] == Kind.ENTITY) | (unit_kinds[order] == Kind.SWITCHED)]
-    relations = order[unit_kinds[order] == Kind.RELATION] if aligned else order[:0]
-    if aligned:
+    relations = order[unit_kinds[order] == Kind.RELATION]
+    if len(relations) and rng.random() < 0.5:
+        chosen = order[:0]
+    elif len(relations):
+        relations, switched = relations[:0], entities[unit_kinds[entities] == Kind.SWITCHED]
+        chosen = _spend(switched, lengths, budget)
+    elif aligned:
         switched_first = entities[np.argsort(unit_kinds[entities] != Kind.SWITCHED, kind="stable")]
         chosen = _spend(np.concatenate([switched_first, words]), lengths, budget)
     else:

@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, field_validator
 from tqdm import tqdm
 from transformers import (
-    AutoTokenizer,
     PretrainedConfig,
     PreTrainedTokenizerBase,
     Trainer,
@@ -36,6 +35,8 @@ from kbioxlm.training.plots import loss_curve
 from kbioxlm.training.recipe import Recipe
 from kbioxlm.training.runs import REPORT, fingerprint, finished_report, resume_point, work_folder
 from kbioxlm.training.schedule import Pool, plan_batches
+from kbioxlm.training.tagger import check_checkpoint
+from kbioxlm.training.tokenizer import load_tokenizer
 
 
 class ModelShape(Recipe):
@@ -117,7 +118,9 @@ def pretrain(recipe: PretrainRecipe) -> dict[str, Any]:
     levels = {level: load_level(recipe.corpora, level) for level in recipe.shares}
     model = _load_model(recipe, tokenizer, levels)
     reduced = model.lm_head.token_ids
-    examples = MaskedExamples(levels, recipe, tokenizer, np.arange(len(tokenizer)) if reduced is None else reduced.numpy())
+    examples = MaskedExamples(
+        levels, recipe, tokenizer, np.arange(len(tokenizer)) if reduced is None else reduced.numpy()
+    )
     work = work_folder(recipe.output)
     resumed = resume_point(work, identity)
     trainer = _PretrainTrainer(
@@ -282,7 +285,11 @@ def _load_tokenizer(recipe: PretrainRecipe) -> PreTrainedTokenizerBase:
         raise InputError(
             "recipe", "key 'tokenizer' is missing", "a model from scratch needs one; see train.py tokenizer"
         )
-    return AutoTokenizer.from_pretrained(source)
+    if recipe.checkpoint is not None:
+        check_checkpoint(recipe.checkpoint)
+        if recipe.tokenizer is not None:
+            raise InputError("recipe", "key 'tokenizer' stands beside `checkpoint`, which has its own", "leave it out")
+    return load_tokenizer(source, None if recipe.checkpoint is None else KBioXLMConfig.from_pretrained(source))
 
 
 def _load_model(
@@ -298,18 +305,35 @@ def _load_model(
         )
         model = KBioXLMForPreTraining(config)
         _start_positions_as_waves(model.roberta.embeddings.position_embeddings, config)
-    elif PretrainedConfig.get_config_dict(recipe.checkpoint)[0].get("model_type") == "kbioxlm":
-        model = KBioXLMForPreTraining.from_pretrained(recipe.checkpoint)
     else:
-        model = KBioXLMForPreTraining.from_xlm_roberta(recipe.checkpoint)
+        model = _load_checkpoint(str(recipe.checkpoint))
+    if len(tokenizer) > model.config.vocab_size:
+        raise InputError(
+            str(recipe.checkpoint), f"the tokenizer has {len(tokenizer)} pieces, the model {model.config.vocab_size}",
+            "put the model's own tokenizer beside it",
+        )  # fmt: skip
     positions = model.config.max_position_embeddings - model.config.pad_token_id - 1
     if recipe.max_length > positions:
         raise InputError(
             "recipe", f"max_length {recipe.max_length} exceeds the model's {positions} positions", "lower max_length"
         )
+    if recipe.mlm_vocab_size is not None and model.config.mlm_vocab_size not in (None, recipe.mlm_vocab_size):
+        raise InputError(
+            "recipe", f"mlm_vocab_size is {recipe.mlm_vocab_size}, the checkpoint's head has "
+            f"{model.config.mlm_vocab_size} rows already", "leave mlm_vocab_size out",
+        )  # fmt: skip
     if recipe.mlm_vocab_size is not None and model.config.mlm_vocab_size is None:
         model.reduce_mlm_head(torch.from_numpy(_frequent_pieces(levels, recipe.mlm_vocab_size, tokenizer)))
     return model
+
+
+def _load_checkpoint(checkpoint: str) -> KBioXLMForPreTraining:
+    try:
+        if PretrainedConfig.get_config_dict(checkpoint)[0].get("model_type") == "kbioxlm":
+            return KBioXLMForPreTraining.from_pretrained(checkpoint)
+        return KBioXLMForPreTraining.from_xlm_roberta(checkpoint)
+    except (OSError, ValueError) as error:
+        raise InputError(checkpoint, f"cannot be loaded ({error})", "name an XLM-R or KBioXLM checkpoint") from error
 
 
 def _start_positions_as_waves(positions: torch.nn.Embedding, config: KBioXLMConfig) -> None:

@@ -52,6 +52,8 @@ def load_recipe(kind: type[R], path: str | Path, overrides: list[str] | None = N
             "correct the line",
             line=mark.line + 1 if mark else None,
         ) from error
+    except UnicodeDecodeError as error:
+        raise InputError(path, f"not UTF-8 text ({error})", "convert the file to UTF-8") from error
     if not isinstance(content, dict):
         raise InputError(path, f"not a mapping: {shown(content)}", "write `key: value` lines")
     for override in overrides or []:
@@ -68,11 +70,12 @@ def parse_recipe(kind: type[R], content: dict[str, Any], place: str | Path) -> R
     try:
         return kind.model_validate(content)
     except ValidationError as error:
-        first = error.errors()[0]
+        # a misspelt key is missing under its right name too; the misspelling says more
+        first = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
         key = ".".join(str(part) for part in first["loc"])
         if first["type"] == "extra_forbidden":
             close = difflib.get_close_matches(str(first["loc"][-1]), _keys(kind), n=1)
-            hint = f"did you mean {close[0]!r}?" if close else "remove it; `--help` lists the keys of a recipe"
+            hint = f"did you mean {close[0]!r}?" if close else "remove it; `train.py keys COMMAND` lists the keys"
             raise InputError(place, f"unknown key {key!r} = {shown(first['input'])}", hint) from error
         if first["type"] == "missing":
             raise InputError(place, f"key {key!r} is missing", "add it, or give it as an override") from error

@@ -19,7 +19,11 @@ def experiment_table(report: dict[str, Any]) -> str:
         for name, cell in first["scores"].items()
     ]
     rows.append(
-        ["**zero-shot, mean**", *(f"**{_score({'f1': v['zero_shot_f1'], **v})}**" for v in arms.values()), f"{first['n']:,}"]
+        [
+            "**zero-shot, mean**",
+            *(f"**{_score({'f1': v['zero_shot_f1'], **v})}**" for v in arms.values()),
+            f"{first['n']:,}",
+        ]
     )
     lines = _markdown(rows)
     if first.get("probes"):
@@ -65,7 +69,9 @@ def _score(cell: dict[str, Any]) -> str:
 def _markdown(rows: list[list[str]]) -> list[str]:
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     aligned = [
-        "| " + " | ".join(c.ljust(w) if i == 0 else c.rjust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True))) + " |"
+        "| "
+        + " | ".join(c.ljust(w) if i == 0 else c.rjust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True)))
+        + " |"
         for row in rows
     ]
     rule = "|" + "|".join("-" * (w + 1) + ("-" if i == 0 else ":") for i, w in enumerate(widths)) + "|"

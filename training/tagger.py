@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from tqdm import tqdm
-from transformers import AutoTokenizer, PretrainedConfig, PreTrainedTokenizerBase
+from transformers import PretrainedConfig, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
 
 from kbioxlm.common.errors import InputError
@@ -28,6 +28,7 @@ from kbioxlm.training.spans import (
     unit_tags,
     windows_of,
 )
+from kbioxlm.training.tokenizer import load_tokenizer
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ def load_tagger(
             model.roberta, info = KBioXLMModel.from_pretrained(
                 checkpoint, add_pooling_layer=False, output_loading_info=True, dtype=torch.float32
             )
-        tokenizer = AutoTokenizer.from_pretrained(checkpoint, config=model.config)
+        tokenizer = load_tokenizer(checkpoint, model.config)
     except (OSError, ValueError, RuntimeError) as error:
         raise InputError(checkpoint, f"cannot be loaded ({error})", "name a checkpoint with its tokenizer") from error
     finally:

@@ -19,9 +19,7 @@ def tag_texts(checkpoint: str, texts: list[str]) -> list[str]:
         texts: in any language; text longer than the model is read in overlapping windows.
     """
     model, tokenizer = load_tagger(checkpoint)
-    sentences = tuple(
-        Sentence(str(i), str(i), text, (), tuple(word_spans(text)), "") for i, text in enumerate(texts)
-    )
+    sentences = tuple(Sentence(str(i), str(i), text, (), tuple(word_spans(text)), "") for i, text in enumerate(texts))
     data = NerData("command line", "", sentences)
     found = predict(model, prepare(data, tokenizer, longest_input(model.config)), bf16=has_fast_bfloat16())
     return [

@@ -13,15 +13,15 @@ from __future__ import annotations
 import io
 import random
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import sentencepiece
 from pydantic import Field, PositiveInt
 from sentencepiece.sentencepiece_model_pb2 import ModelProto
-from transformers import XLMRobertaTokenizer
+from transformers import AutoTokenizer, PretrainedConfig, PreTrainedTokenizerBase, XLMRobertaTokenizer
 
-from kbioxlm.common.errors import InputError
+from kbioxlm.common.errors import InputError, shown
 from kbioxlm.common.files import read_json_lines, written_beside
 from kbioxlm.training.recipe import Recipe
 
@@ -44,14 +44,44 @@ def train_tokenizer(recipe: TokenizerRecipe) -> XLMRobertaTokenizer:
     """Learn the tokenizer of `recipe` from its texts and write it to `recipe.output`.
 
     Raises:
-        InputError: unusable texts, or texts that do not yield `vocab_size` pieces.
+        InputError: unusable texts, texts that do not yield `vocab_size` pieces, or an output that is something else.
     """
-    texts = [record["text"] for path in recipe.texts for _, record in read_json_lines(path, required=("text",))]
+    found = {path.name for path in recipe.output.iterdir()} if recipe.output.is_dir() else set()
+    if recipe.output.is_file() or (found and ("tokenizer.json" not in found or "config.json" in found)):
+        raise InputError(recipe.output, "exists and is no tokenizer folder", "name a new folder as output")
+    texts = [text for path in recipe.texts for text in _texts(path)]
     random.Random(recipe.seed).shuffle(texts)
     tokenizer = learn(_first(texts, recipe.max_characters), recipe.vocab_size, recipe.character_coverage)
     with written_beside(recipe.output) as draft:
         tokenizer.save_pretrained(draft)
     return tokenizer
+
+
+def load_tokenizer(source: str | Path, config: PretrainedConfig | None = None) -> PreTrainedTokenizerBase:
+    """The tokenizer in a folder or on the Hub.
+
+    Args:
+        config: of the model in the same place, if there is one; without it transformers would look for it there,
+            and ask whether to run the code beside it.
+
+    Raises:
+        InputError: nothing there, or no vocabulary.
+    """
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(source, config=config)
+    except (OSError, ValueError) as error:
+        raise InputError(source, f"has no tokenizer that can be loaded ({error})", "see train.py tokenizer") from error
+    # transformers makes a tokenizer of special pieces alone where the vocabulary is missing
+    if len(tokenizer) <= len(tokenizer.all_special_ids):
+        raise InputError(source, "has no tokenizer with a vocabulary", "put the model's own tokenizer.json there")
+    return tokenizer
+
+
+def _texts(path: Path) -> Iterator[str]:
+    for number, record in read_json_lines(path, required=("text",)):
+        if not isinstance(record["text"], str):
+            raise InputError(path, f"'text' is {shown(record['text'])}", "make it a string", line=number)
+        yield record["text"]
 
 
 def _first(texts: list[str], characters: int) -> Iterable[str]:
@@ -66,41 +96,53 @@ def learn(texts: Iterable[str], vocab_size: int, character_coverage: float = 0.9
     """Learn a tokenizer of `vocab_size` pieces from `texts`.
 
     Raises:
-        InputError: the texts do not hold enough different pieces.
+        InputError: no text, or texts whose characters alone are more, or whose pieces are fewer, than `vocab_size`.
     """
     wanted = vocab_size - len(_SPECIAL)
-    model = _sentencepiece(texts, round(wanted * 1.15), character_coverage)
+    model = _sentencepiece([text for text in texts if text.strip()], round(wanted * 1.15), character_coverage)
     learnt = [(p.piece, p.score) for p in model.pieces if p.type == ModelProto.SentencePiece.NORMAL]
     pieces = [(piece, score) for piece, score in learnt if not _FUSED.match(piece)]
-    if len(pieces) < wanted:
-        raise InputError(
-            "vocab_size",
-            f"{vocab_size} pieces were asked for, the texts yield {len(pieces) + len(_SPECIAL)}",
-            "ask for fewer or give more text",
-        )
     # Characters stay, so that whatever they spell can be written; of the longer pieces the most likely stay.
     characters = sum(len(piece) == 1 for piece, _ in pieces)
-    longer = sorted((score for piece, score in pieces if len(piece) > 1), reverse=True)[: max(wanted - characters, 0)]
-    threshold = longer[-1] if longer else 0.0
-    kept = [(piece, score) for piece, score in pieces if len(piece) == 1 or score >= threshold][:wanted]
+    if not characters <= wanted <= len(pieces):
+        raise InputError(
+            "vocab_size",
+            f"{vocab_size} pieces were asked for, the texts yield {characters + len(_SPECIAL)} (their characters) to "
+            f"{len(pieces) + len(_SPECIAL)}",
+            "ask for fewer or give more text" if wanted > characters else "ask for more, or lower character_coverage",
+        )
+    room = wanted - characters
+    kept: list[tuple[str, float]] = []
+    for piece, score in pieces:  # by falling score
+        if len(piece) > 1:
+            room -= 1
+        if len(piece) == 1 or room >= 0:
+            kept.append((piece, score))
     return XLMRobertaTokenizer(
         vocab=[(token, 0.0) for token in _SPECIAL[:4]] + kept + [("<mask>", 0.0)],
         _spm_precompiled_charsmap=model.normalizer_spec.precompiled_charsmap,
     )
 
 
-def _sentencepiece(texts: Iterable[str], pieces: int, character_coverage: float) -> ModelProto:
+def _sentencepiece(texts: list[str], pieces: int, character_coverage: float) -> ModelProto:
+    if not texts:
+        raise InputError("texts", "no text in any of them", "give texts that are not blank")
     written = io.BytesIO()
-    sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=iter(texts),
-        model_writer=written,
-        model_type="unigram",
-        vocab_size=pieces + 3,  # <s>, </s> and <unk> are SentencePiece's own
-        hard_vocab_limit=False,
-        character_coverage=character_coverage,
-        normalization_rule_name="nmt_nfkc",
-        max_sentence_length=1_000_000,
-        num_threads=2,  # fixed: the sums of the EM steps depend on it
-        minloglevel=1,
-    )
+    try:
+        sentencepiece.SentencePieceTrainer.train(
+            sentence_iterator=iter(texts),
+            model_writer=written,
+            model_type="unigram",
+            vocab_size=pieces + 3,  # <s>, </s> and <unk> are SentencePiece's own
+            hard_vocab_limit=False,
+            character_coverage=character_coverage,
+            normalization_rule_name="nmt_nfkc",
+            max_sentence_length=1_000_000,
+            num_threads=2,  # fixed: the sums of the EM steps depend on it
+            minloglevel=1,
+        )
+    except RuntimeError as error:  # its only check that these settings leave is the number of pieces
+        raise InputError(
+            "vocab_size", f"too small for the characters of the texts ({error})", "ask for more pieces"
+        ) from error
     return ModelProto.FromString(written.getvalue())

@@ -14,12 +14,12 @@ from kbioxlm.common.files import require_file
 from kbioxlm.dataset_scripts.corpora.balance import BalancedWriter
 from kbioxlm.dataset_scripts.corpora.card import write_corpora_card
 from kbioxlm.dataset_scripts.corpora.entity_level import code_switched
-from kbioxlm.dataset_scripts.corpora.fact_level import FactTeller
+from kbioxlm.dataset_scripts.corpora.fact_level import FactTeller, translation_facts
 from kbioxlm.dataset_scripts.corpora.held_out import HeldOut, blocked_concepts, hold_out
 from kbioxlm.dataset_scripts.corpora.matcher import NameMatcher, read_stop_names
 from kbioxlm.dataset_scripts.corpora.passage_level import passage_rows
 from kbioxlm.dataset_scripts.corpora.readers import Document, read_article_pairs, read_documents
-from kbioxlm.dataset_scripts.corpora.rows import HELD_OUT, LEVELS, LevelCounts, Row, RowWriter
+from kbioxlm.dataset_scripts.corpora.rows import HELD_OUT, LevelCounts, Row, RowWriter
 from kbioxlm.dataset_scripts.corpora.segments import Segmenter
 from kbioxlm.dataset_scripts.corpora.settings import CorporaSettings, CorporaStatistics
 from kbioxlm.dataset_scripts.corpora.translations import Translations
@@ -50,11 +50,17 @@ def build_corpora(
     matcher = NameMatcher(known, read_stop_names(settings.stop_names))
     held_out = hold_out(known, matcher, settings.hold_out, settings.seed)
     translations = Translations(known, blocked_concepts(known, (row.concept for row in held_out)))
-    teller = FactTeller(known, translations, settings.translation_facts)
+    teller = FactTeller(known, translations)
     segmenter = Segmenter(matcher, settings.budgets())
     half_segmenter = Segmenter(matcher, {code: chars // 2 for code, chars in settings.budgets().items()})
     with dataset_folder(output) as draft:
-        documents, repeated, levels = _write_text_levels(draft, texts, settings, segmenter, translations, teller)
+        facts = RowWriter(draft / "fact")
+        documents, repeated, levels = _write_text_levels(draft, texts, settings, segmenter, translations, teller, facts)
+        if settings.translation_facts:
+            for row in translation_facts(known, translations):
+                facts.add(row)
+        facts.close()
+        levels["fact"] = facts.counts
         levels["passage"] = _write_passages(draft, pairs, settings, half_segmenter)
         write_rows(draft / "held_out", HELD_OUT, held_out)
         statistics = CorporaStatistics(documents, repeated, levels, _splits(held_out))
@@ -70,8 +76,9 @@ def _write_text_levels(
     segmenter: Segmenter,
     translations: Translations,
     teller: FactTeller,
+    facts: RowWriter,
 ) -> tuple[dict[str, int], int, dict[str, LevelCounts]]:
-    monolingual, facts = RowWriter(draft / "monolingual"), RowWriter(draft / "fact")
+    monolingual = RowWriter(draft / "monolingual")
     entities = BalancedWriter(draft / "entity", draft / ".unbalanced", settings.seed)
     documents: Counter[str] = Counter()
     met: set[bytes] = set()
@@ -92,11 +99,10 @@ def _write_text_levels(
             if (told := teller.with_facts(segment, settings.seed)) is not None:
                 facts.add(told)
     monolingual.close()
-    facts.close()
-    counts = (monolingual.counts, entities.close().counts, facts.counts)
+    levels = {"monolingual": monolingual.counts, "entity": entities.close().counts}
     if not monolingual.counts.rows:
         raise InputError(", ".join(map(str, texts)), "no text in any object", "give texts that are not blank")
-    return dict(sorted(documents.items())), repeated, dict(zip(LEVELS[:3], counts, strict=True))
+    return dict(sorted(documents.items())), repeated, levels
 
 
 def _documents(texts: Sequence[str | Path], settings: CorporaSettings) -> Iterator[Document]:

@@ -1,15 +1,19 @@
-"""Fact level: the facts between the concepts of a segment, told in the other language (paper, section 3.1.3)."""
+"""Fact level: the facts between the concepts of a segment, told in the other language (paper, section 3.1.3).
+
+Beside them, on request, the facts that every multilingual knowledge base holds in numbers: which name translates
+which. They need no text around them, and a pair of names is the shortest example that teaches a translation.
+"""
 
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from kbioxlm.dataset_scripts.corpora.assembly import TextAssembly
 from kbioxlm.dataset_scripts.corpora.rows import Entity, RelationSpan, Row
 from kbioxlm.dataset_scripts.corpora.segments import Segment
 from kbioxlm.dataset_scripts.corpora.translations import Translations
-from kbioxlm.dataset_scripts.knowledge.relation_names import TRANSLATION
 from kbioxlm.dataset_scripts.knowledge.store import KnowledgeBase
 
 MAX_FACTS = 8
@@ -28,15 +32,12 @@ class FactTeller:
     Args:
         knowledge_base: relations and their phrases.
         translations: names in the other language.
-        translation_facts: for a concept of a segment without any other fact, tell that its name in the other
-            language translates the name in the text.
     """
 
-    def __init__(self, knowledge_base: KnowledgeBase, translations: Translations, translation_facts: bool):
+    def __init__(self, knowledge_base: KnowledgeBase, translations: Translations):
         self._relations = knowledge_base.relations
         self._phrases = knowledge_base.phrases
         self._translations = translations
-        self._translation_facts = translation_facts
 
     def with_facts(self, segment: Segment, seed: int) -> Row | None:
         """`segment` with up to `MAX_FACTS` facts in one other language as `text_pair`.
@@ -60,7 +61,7 @@ class FactTeller:
         facts = by_target[target]
         if len(facts) > MAX_FACTS:
             facts = [facts[index] for index in sorted(rng.sample(range(len(facts)), MAX_FACTS))]
-        text, entities, relations = self._told(facts, written, segment.language, target, rng)
+        text, entities, relations = self._told(facts, written, target, rng)
         return Row(segment.id, "fact", segment.language, segment.text, text, segment.entities() + entities, relations)
 
     def _facts(self, written: dict[str, str], language: str, target: str) -> list[_Fact]:
@@ -71,7 +72,7 @@ class FactTeller:
             if target in self._translations.targets(concept, language, name)
         ]
         present = set(nameable)
-        facts = [
+        return [
             _Fact(subject, relation, object_)
             for subject in nameable
             for object_, relations in self._relations.get(subject, {}).items()
@@ -79,13 +80,9 @@ class FactTeller:
             for relation in relations
             if (relation, target) in self._phrases
         ]
-        if self._translation_facts and (TRANSLATION, target) in self._phrases:
-            told = {concept for fact in facts for concept in (fact.subject, fact.object)}
-            facts += [_Fact(concept, TRANSLATION, concept) for concept in nameable if concept not in told]
-        return facts
 
     def _told(
-        self, facts: list[_Fact], written: dict[str, str], language: str, target: str, rng: random.Random
+        self, facts: list[_Fact], written: dict[str, str], target: str, rng: random.Random
     ) -> tuple[str, list[Entity], list[RelationSpan]]:
         assembly = TextAssembly()
         entities: list[Entity] = []
@@ -104,9 +101,23 @@ class FactTeller:
             start, end = assembly.add(self._phrases[fact.relation, target], apart=True)
             relations.append(RelationSpan(start, end, fact.relation))
             assembly.add(space)
-            if fact.subject == fact.object:
-                start, end = assembly.add(written[fact.object], apart=True)
-                entities.append(Entity(start, end, True, fact.object, language, False))
-            else:
-                name(fact.object)
+            name(fact.object)
         return assembly.text(), entities, relations
+
+
+def translation_facts(knowledge_base: KnowledgeBase, translations: Translations) -> Iterator[Row]:
+    """Every name that can stand in a text, and beside it as `text_pair` its concept's first name in another language.
+
+    Both directions are told; concepts that `translations` blocks are left out. UMLS calls the relation
+    `translation_of`; as the separator says it already, it is not spelt out.
+    """
+    for language in translations.languages:
+        for concept in sorted(knowledge_base.names[language]):
+            for number, name in enumerate(translations.names(concept, language)):
+                for target in translations.targets(concept, language, name):
+                    pair = translations.choices(concept, target, name)[0]
+                    entities = [
+                        Entity(0, len(name), False, concept, language, False),
+                        Entity(0, len(pair), True, concept, target, True),
+                    ]
+                    yield Row(f"{concept}/{language}/{number}/{target}", "fact", language, name, pair, entities)

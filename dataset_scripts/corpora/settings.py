@@ -26,7 +26,7 @@ class CorporaSettings:
         text_language: of texts that do not say theirs.
         hold_out: number of concepts whose names are never paired.
         passages: number of passage examples at most.
-        translation_facts: tell the translation of a concept that has no other fact.
+        translation_facts: add every name beside its translation to the fact level.
         stop_names: file of names that are never matched.
     """
 

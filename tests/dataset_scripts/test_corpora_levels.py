@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from kbioxlm.common.errors import InputError
 from kbioxlm.dataset_scripts.corpora.balance import BalancedWriter
 from kbioxlm.dataset_scripts.corpora.entity_level import MAX_REPLACED, code_switched, replaced
-from kbioxlm.dataset_scripts.corpora.fact_level import MAX_FACTS, FactTeller
+from kbioxlm.dataset_scripts.corpora.fact_level import MAX_FACTS, FactTeller, translation_facts
 from kbioxlm.dataset_scripts.corpora.held_out import blocked_concepts, hold_out
 from kbioxlm.dataset_scripts.corpora.matcher import Match, NameMatcher
 from kbioxlm.dataset_scripts.corpora.passage_level import passage_rows
@@ -186,9 +186,7 @@ def test_names_that_fit(name: str, fits: bool) -> None:
 
 
 def test_facts_are_told_in_the_other_language() -> None:
-    row = FactTeller(BASE, Translations(BASE), translation_facts=False).with_facts(
-        segment("Losartan for hypertension, with cough."), seed=3
-    )
+    row = FactTeller(BASE, Translations(BASE)).with_facts(segment("Losartan for hypertension, with cough."), seed=3)
     assert row is not None
     assert row.level == "fact"
     assert row.text == "Losartan for hypertension, with cough."
@@ -203,23 +201,20 @@ def test_facts_are_told_in_the_other_language() -> None:
 
 
 def test_facts_in_english_have_spaces() -> None:
-    row = FactTeller(BASE, Translations(BASE), translation_facts=False).with_facts(
-        segment("氯沙坦治疗咳嗽", "zh"), seed=0
-    )
+    row = FactTeller(BASE, Translations(BASE)).with_facts(segment("氯沙坦治疗咳嗽", "zh"), seed=0)
     assert row is not None
     assert row.text_pair == "losartan may treat cough"
     assert row.relations == [RelationSpan(9, 18, "may_treat")]
 
 
-def test_translation_facts_are_for_concepts_without_another_fact() -> None:
-    teller = FactTeller(BASE, Translations(BASE, frozenset({"C4"})), translation_facts=True)
-    row = teller.with_facts(segment("Losartan against cough; HIV-1, fever."), seed=0)
-    assert row is not None
-    assert row.text_pair == "氯沙坦可治疗咳嗽；人免疫缺陷病毒1型译为HIV-1"
-    assert [relation.relation for relation in row.relations] == ["may_treat", "translation_of"]
-    assert spans(row)[-2:] == [("人免疫缺陷病毒1型", "C6", "zh", True), ("HIV-1", "C6", "en", False)]
-    assert teller.with_facts(segment("only fever"), seed=0) is None
-    assert FactTeller(BASE, Translations(BASE), translation_facts=False).with_facts(segment("a cough"), 0) is None
+def test_translation_facts_pair_every_name_with_its_translation() -> None:
+    rows = {row.id: row for row in translation_facts(BASE, Translations(BASE, frozenset({"C4"})))}
+    row = rows["C2/zh/0/en"]
+    assert (row.level, row.language, row.text, row.text_pair) == ("fact", "zh", "氯沙坦", "losartan")
+    assert spans(row) == [("氯沙坦", "C2", "zh", False), ("losartan", "C2", "en", True)]
+    assert rows["C2/en/0/zh"].text_pair == "氯沙坦"
+    assert not any(key.startswith("C4/") for key in rows)
+    assert len(rows) == sum(1 for row in rows.values() if row.text != row.text_pair)
 
 
 def test_no_more_than_the_most_facts() -> None:
@@ -227,9 +222,10 @@ def test_no_more_than_the_most_facts() -> None:
         language: {f"C{n}": [f"{word}{n:02d}"] for n in range(20)}
         for language, word in (("en", "drug"), ("zh", "药物"))
     }
-    base = KnowledgeBase(("en", "zh"), names, {}, {("translation_of", "zh"): "译为"})
+    relations = {"C0": {f"C{n}": ["isa"] for n in range(1, 20)}}
+    base = KnowledgeBase(("en", "zh"), names, relations, {("isa", "zh"): "是一种"})
     text = " ".join(f"drug{n:02d}" for n in range(20))
-    row = FactTeller(base, Translations(base), True).with_facts(
+    row = FactTeller(base, Translations(base)).with_facts(
         Segment("d/0", "en", text, NameMatcher(base).find(text, "en")), seed=0
     )
     assert row is not None

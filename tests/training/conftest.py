@@ -10,8 +10,14 @@ import torch
 from transformers import XLMRobertaTokenizer
 
 from kbioxlm.configuration_kbioxlm import KBioXLMConfig
+from kbioxlm.dataset_scripts.corpora.build import build_corpora
+from kbioxlm.dataset_scripts.corpora.settings import CorporaSettings
+from kbioxlm.dataset_scripts.knowledge.build import build_knowledge_base
 from kbioxlm.modeling_kbioxlm import KBioXLMForPreTraining
+from kbioxlm.training.tokenizer import TokenizerRecipe, train_tokenizer
 
+SAMPLE = Path(__file__).parents[2] / "sample"
+LEARNT_PIECES = 900
 DRUGS = {"aspirin": "阿司匹林", "heparin": "肝素", "lithium": "锂", "morphine": "吗啡"}
 EFFECTS = {"severe bleeding": "严重出血", "nausea": "恶心", "skin rash": "皮疹", "fever": "发热"}
 
@@ -94,3 +100,34 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def sample_texts(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """JSON-lines files with the sample's first English and Chinese texts."""
+    folder = tmp_path_factory.mktemp("texts")
+    paths = [folder / f"{language}.jsonl" for language in ("en", "zh")]
+    for path in paths:
+        lines = (SAMPLE / "text" / path.name).read_text(encoding="utf-8").splitlines(keepends=True)
+        path.write_text("".join(lines[:150]), encoding="utf-8")
+    return paths
+
+
+@pytest.fixture(scope="session")
+def sample_tokenizer(sample_texts: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a tokenizer of `LEARNT_PIECES` pieces learnt from `sample_texts`."""
+    folder = tmp_path_factory.mktemp("learnt") / "tokenizer"
+    train_tokenizer(TokenizerRecipe(output=folder, texts=sample_texts, vocab_size=LEARNT_PIECES))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def sample_corpora(sample_texts: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Corpora folder of all four levels, built from the sample's knowledge base, `sample_texts` and its pairs."""
+    folder = tmp_path_factory.mktemp("sample")
+    build_knowledge_base(SAMPLE / "umls", folder / "knowledge_base", ("en", "zh"))
+    settings = CorporaSettings(
+        languages=("en", "zh"), seed=1, hold_out=8, max_chars={"en": 150, "zh": 50}, translation_facts=True
+    )
+    build_corpora(folder / "knowledge_base", sample_texts, folder / "corpora", settings, SAMPLE / "pairs.jsonl")
+    return folder / "corpora"

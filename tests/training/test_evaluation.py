@@ -48,7 +48,7 @@ def test_report_of_a_tagger(tagger: Path, ner_files: dict[str, Path], corpora: P
         output=tmp_path / "report",
         tests={"zh": str(ner_files["test_zh"])},
         corpora=corpora,
-        probes={"parallel": {"toy": (str(ner_files["test_en"]), str(ner_files["test_zh"]))}},
+        probes=Probes(parallel={"toy": (str(ner_files["test_en"]), str(ner_files["test_zh"]))}),
         max_length=62,
     )
     report = evaluate(recipe)
@@ -114,7 +114,7 @@ def test_scores_agree_with_the_model(tagger: Path, ner_files: dict[str, Path]) -
 )
 def test_errors(tagger: Path, ner_files: dict[str, Path], tmp_path: Path, change: dict[str, Any], message: str) -> None:
     tests = {"zh": str(ner_files["test_zh"])}
-    keys = {"checkpoint": str(tagger), "output": tmp_path / "out", "tests": tests, "max_length": 62}
+    keys: dict[str, Any] = {"checkpoint": str(tagger), "output": tmp_path / "out", "tests": tests, "max_length": 62}
     with pytest.raises(InputError, match=message):
         evaluate(EvaluateRecipe(**keys | change))
     assert not (tmp_path / "out").exists()

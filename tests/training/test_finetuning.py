@@ -20,7 +20,13 @@ from kbioxlm.training.ner import load_ner
 from kbioxlm.training.recipe import parse_recipe
 from kbioxlm.training.tagger import load_tagger, predict, prepare
 
-BASE = {"epochs": 12, "batch_size": 8, "learning_rate": 3e-3, "head_learning_rate": 1e-2, "max_length": 62}
+BASE: dict[str, Any] = {
+    "epochs": 12,
+    "batch_size": 8,
+    "learning_rate": 3e-3,
+    "head_learning_rate": 1e-2,
+    "max_length": 62,
+}
 
 
 @pytest.fixture

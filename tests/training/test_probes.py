@@ -36,7 +36,7 @@ def encoder(checkpoint: Path) -> Any:
     return model, AutoTokenizer.from_pretrained(checkpoint, config=model.config)
 
 
-def test_a_text_is_the_mean_of_its_pieces(encoder: Any) -> None:
+def test_a_text_is_the_mean_of_its_pieces(encoder: tuple[Any, Any]) -> None:
     model, tokenizer = encoder
     texts = ["took aspirin", "锂", "the patient had fever"]
     embedded = embed(model, tokenizer, texts, batch_size=2)
@@ -49,7 +49,7 @@ def test_a_text_is_the_mean_of_its_pieces(encoder: Any) -> None:
             torch.testing.assert_close(embedded[layer, i], state[0, 1:-1].mean(0), rtol=1e-4, atol=1e-5)
 
 
-def test_long_text_is_read_in_parts(encoder: Any) -> None:
+def test_long_text_is_read_in_parts(encoder: tuple[Any, Any]) -> None:
     model, tokenizer = encoder
     text = "the patient took aspirin and had fever . " * 12
     pieces = tokenizer(text, add_special_tokens=False)["input_ids"]
@@ -78,7 +78,7 @@ def test_precision_at_1() -> None:
     assert (forward, backward) == (50.0, 75.0)
 
 
-def test_names_that_are_the_same_find_each_other(encoder: Any) -> None:
+def test_names_that_are_the_same_find_each_other(encoder: tuple[Any, Any]) -> None:
     same = [(english, english) for english, _ in NAMES]
     result = name_retrieval(*encoder, same, same[:2])
     assert (result["value"], result["forward"], result["backward"], result["layer"]) == (100, 100, 100, 0)
@@ -86,7 +86,7 @@ def test_names_that_are_the_same_find_each_other(encoder: Any) -> None:
     assert result["centred"]["value"] == 100
 
 
-def test_the_layer_is_chosen_on_dev(encoder: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_layer_is_chosen_on_dev(encoder: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     from kbioxlm.training import retrieval
 
     def planted(model: Any, tokenizer: Any, texts: list[str], *_: Any) -> torch.Tensor:
@@ -104,7 +104,7 @@ def test_the_layer_is_chosen_on_dev(encoder: Any, monkeypatch: pytest.MonkeyPatc
     assert name_retrieval(*encoder, dev, dev)["value"] == 100
 
 
-def test_centring_removes_a_language_offset(encoder: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_centring_removes_a_language_offset(encoder: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     from kbioxlm.training import retrieval
 
     def planted(model: Any, tokenizer: Any, texts: list[str], *_: Any) -> torch.Tensor:
@@ -119,7 +119,7 @@ def test_centring_removes_a_language_offset(encoder: Any, monkeypatch: pytest.Mo
     assert result["centred"] == {"value": 100, "forward": 100, "backward": 100, "layer": 0}
 
 
-def test_probes_leave_the_model_in_its_mode(encoder: Any) -> None:
+def test_probes_leave_the_model_in_its_mode(encoder: tuple[Any, Any]) -> None:
     model, tokenizer = encoder
     model.train()
     name_retrieval(model, tokenizer, NAMES, NAMES[:2])
@@ -129,7 +129,7 @@ def test_probes_leave_the_model_in_its_mode(encoder: Any) -> None:
     model.eval()
 
 
-def test_no_pairs(encoder: Any) -> None:
+def test_no_pairs(encoder: tuple[Any, Any]) -> None:
     with pytest.raises(InputError, match="no test pairs to retrieve"):
         name_retrieval(*encoder, [], NAMES)
     with pytest.raises(InputError, match="no dev pairs to retrieve"):
@@ -138,7 +138,7 @@ def test_no_pairs(encoder: Any) -> None:
         masked_name_translation(*encoder, [])
 
 
-def test_masked_names_by_hand(encoder: Any) -> None:
+def test_masked_names_by_hand(encoder: tuple[Any, Any]) -> None:
     model, tokenizer = encoder
     result = masked_name_translation(model, tokenizer, NAMES, batch_size=2)
     right, whole, pieces = 0, 0, 0
@@ -158,7 +158,7 @@ def test_masked_names_by_hand(encoder: Any) -> None:
     assert (result["n"], result["chance"]) == (5, round(100 / len(tokenizer), 4))
 
 
-def test_a_head_that_always_says_the_same(encoder: Any, checkpoint: Path) -> None:
+def test_a_head_that_always_says_the_same(encoder: tuple[Any, Any], checkpoint: Path) -> None:
     model = KBioXLMForPreTraining.from_pretrained(checkpoint)
     tokenizer = encoder[1]
     lithium = tokenizer.convert_tokens_to_ids("锂")
@@ -173,7 +173,7 @@ def test_a_head_that_always_says_the_same(encoder: Any, checkpoint: Path) -> Non
     assert result["chance"] == 20
 
 
-def test_too_long_names(encoder: Any) -> None:
+def test_too_long_names(encoder: tuple[Any, Any]) -> None:
     with pytest.raises(InputError, match=r"a pair of names has \d+ pieces, more than the model's positions"):
         masked_name_translation(*encoder, [("aspirin " * 30, "锂" * 30)])
 

@@ -1,0 +1,184 @@
+"""A whole experiment in seconds: its report, what it skips, and what it refuses before the first step."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kbioxlm.common.errors import InputError
+from kbioxlm.training import experiment
+from kbioxlm.training.experiment import ExperimentRecipe, run_experiment
+from kbioxlm.training.recipe import parse_recipe
+
+SAMPLE = Path(__file__).parents[2] / "sample"
+
+
+@pytest.fixture(scope="module")
+def keys(
+    sample_texts: list[Path], ner_files: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Any]:
+    """Keys of an experiment of two arms."""
+    return {
+        "output": tmp_path_factory.mktemp("experiment") / "tiny",
+        "seed": 5,
+        "languages": ["en", "zh"],
+        "umls": SAMPLE / "umls",
+        "texts": sample_texts,
+        "pairs": SAMPLE / "pairs.jsonl",
+        "corpora": {"hold_out": 8, "max_chars": {"en": 120, "zh": 40}},
+        "tokenizer": {"vocab_size": 900},
+        "pretraining": {
+            "shape": {
+                "hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 48,
+                "max_position_embeddings": 66,
+            },
+            "batch_size": 4, "max_length": 48, "learning_rate": 1e-3, "bf16": False,
+        },
+        "stage1": {"steps": 3, "warmup_steps": 1, "shares": {"monolingual": 1}},
+        "stage2": {"steps": 3, "warmup_steps": 1},
+        "arms": {
+            "monolingual": {"shares": {"monolingual": 1}},
+            "kbioxlm": {"shares": {"monolingual": 0.5, "entity": 0.2, "fact": 0.2, "passage": 0.1}},
+        },
+        "finetuning": {"epochs": 1, "batch_size": 16, "learning_rate": 1e-3, "max_length": 62, "bf16": False},
+        "finetuning_seeds": [1, 2],
+        "tasks": {
+            "ner": {
+                "train": str(ner_files["train_en"]), "dev": str(ner_files["dev_en"]),
+                "tests": {"en": str(ner_files["test_en"]), "zh": str(ner_files["test_zh"])},
+            }
+        },
+        "zero_shot": ["ner/zh"],
+        "probes": {"seen_names": 20},
+    }  # fmt: skip
+
+
+def recipe_of(keys: dict[str, Any], **changes: Any) -> ExperimentRecipe:
+    return parse_recipe(ExperimentRecipe, {**keys, **changes}, "tiny.yaml")
+
+
+@pytest.fixture(scope="module")
+def finished(keys: dict[str, Any]) -> dict[str, Any]:
+    """The report of one experiment."""
+    return run_experiment(recipe_of(keys), "python train.py experiment tiny.yaml")
+
+
+def test_the_report_has_what_its_readers_rely_on(finished: dict[str, Any], keys: dict[str, Any]) -> None:
+    assert json.loads((keys["output"] / "report.json").read_text(encoding="utf-8")) == finished
+    assert list(finished["arms"]) == ["monolingual", "kbioxlm"]
+    assert finished["seed"] == 5
+    assert finished["seconds"] > 0
+    assert finished["command"] == "python train.py experiment tiny.yaml"
+    assert finished["finetuning_seeds"] == [1, 2]
+    for arm in finished["arms"].values():
+        assert 0 <= arm["zero_shot_f1"] <= 100
+        assert arm["n"] == 16  # sentences of test_zh
+        assert set(arm["scores"]) == {"ner/dev", "ner/en", "ner/zh"}
+        for cell in arm["scores"].values():
+            assert len(cell["by_seed"]) == 2
+            assert cell["f1"] == pytest.approx(sum(cell["by_seed"]) / 2, abs=0.006)
+        assert arm["zero_shot_f1"] == arm["scores"]["ner/zh"]["f1"]
+        assert {"name_retrieval", "masked_names", "masked_names_seen"} <= set(arm["probes"])
+    assert set(finished["step_seconds"]) == {
+        "pretraining stage 1", "pretraining monolingual", "fine-tuning monolingual ner", "pretraining kbioxlm",
+        "fine-tuning kbioxlm ner",
+    }  # fmt: skip
+
+
+def test_arms_differ_in_their_shares_alone(finished: dict[str, Any], keys: dict[str, Any]) -> None:
+    reports = [json.loads((keys["output"] / arm / "report.json").read_text(encoding="utf-8")) for arm in keys["arms"]]
+    first, second = (report["recipe"] for report in reports)
+    assert {key for key in first if first[key] != second[key]} == {"output", "shares"}
+    assert reports[0]["inputs"] == reports[1]["inputs"]
+    assert [sum(report["examples"].values()) for report in reports] == [12, 12]
+    assert first["seed"] != keys["seed"]  # not the examples of stage 1 again
+
+
+def test_the_files_it_leaves(finished: dict[str, Any], keys: dict[str, Any]) -> None:
+    out = keys["output"]
+    table = (out / "table.md").read_text(encoding="utf-8")
+    for figure in ("ner/zh", "zero-shot, mean", "monolingual", "kbioxlm", "P@1", "Seed 5; fine-tuning seeds 1, 2"):
+        assert figure in table
+    assert (out / "f1.png").read_bytes().startswith(b"\x89PNG")
+    folders = {path.name for path in out.iterdir() if path.is_dir()}
+    taggers = {f"{arm}-ner{end}" for arm in keys["arms"] for end in ("", "-seed2")}
+    assert folders == {"knowledge_base", "corpora", "tokenizer", "stage1", "steps", *keys["arms"], *taggers}
+
+
+def test_the_tagger_loads_in_a_fresh_process_without_this_package(
+    finished: dict[str, Any], keys: dict[str, Any], tmp_path: Path
+) -> None:
+    code = (
+        "import sys; sys.modules['kbioxlm'] = None\n"
+        "from transformers import AutoModelForTokenClassification as A\n"
+        "model = A.from_pretrained(sys.argv[1], trust_remote_code=True)\n"
+        "print(type(model).__name__, sorted(model.config.label2id))"
+    )
+    folder = keys["output"] / "kbioxlm-ner"
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(folder)], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip().endswith(
+        "KBioXLMForTokenClassification ['B-Drug', 'B-Effect', 'I-Drug', 'I-Effect', 'O']"
+    )
+
+
+def times(folder: Path) -> dict[str, int]:
+    """When each file below was last written, but for what every call writes."""
+    return {
+        str(path.relative_to(folder)): path.stat().st_mtime_ns
+        for path in folder.rglob("*")
+        if path.is_file() and path.parent != folder
+    }
+
+
+def test_a_second_call_runs_nothing_again(
+    finished: dict[str, Any], keys: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = times(keys["output"])
+
+    def never(*_: Any, **__: Any) -> None:
+        raise AssertionError("run again")
+
+    for step in ("build_knowledge_base", "build_corpora", "train_tokenizer"):
+        monkeypatch.setattr(experiment, step, never)
+    again = run_experiment(recipe_of(keys))
+    assert times(keys["output"]) == before
+    assert again["arms"] == finished["arms"]
+    assert again["step_seconds"] == finished["step_seconds"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"arms": {"a": {"shares": {"fact": 1}}, "b": {"shares": {"fact": 1}, "steps": 4}}},
+            "recipe: arms differ in steps or batch_size",
+        ),
+        (
+            {"arms": {"a": {"shares": {"fact": 1}}, "b": {"shares": {"fact": 1}, "batch_size": 8}}},
+            "recipe: arms differ in steps or batch_size",
+        ),
+        ({"zero_shot": ["ner/de"]}, "recipe: zero_shot names 'ner/de', which no task tests; use ner/en, ner/zh"),
+        ({"zero_shot": []}, "key 'zero_shot' has"),
+        ({"arms": {}}, "key 'arms' has {}"),
+        ({"finetuning_seeds": []}, "key 'finetuning_seeds' has"),
+        ({"tokenizer": {"vocab_sise": 900}}, "recipe, tokenizer: unknown key 'vocab_sise' = 900; did you mean"),
+        ({"arms": {"a": {"shares": {"facts": 1}}}}, r"recipe, arms\.a: key 'shares' has .*not facts"),
+        ({"stage2": {"steps": 3}}, r"recipe, arms\.monolingual: key 'warmup_steps' is missing"),
+        ({"finetuning": {"epochs": 0}}, r"recipe, tasks\.ner: key 'epochs' has 0"),
+        ({"corpora": {"hold_out": 8, "max_char": {}}}, r"tiny\.yaml: unknown key 'corpora\.max_char'.*max_chars"),
+        ({"languages": ["en"]}, "key 'languages"),
+    ],
+)
+def test_all_sections_are_checked_before_the_first_step(
+    keys: dict[str, Any], tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        run_experiment(recipe_of({**keys, "output": tmp_path / "out"}, **changes))
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,67 @@
+"""A run is recognised by its recipe and inputs: finished ones are kept, killed ones go on, nothing else is lost."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from kbioxlm.common.errors import InputError
+from kbioxlm.training.runs import fingerprint, finished_report, resume_point, work_folder
+
+IDENTITY = {"recipe": {"steps": 3}, "inputs": {"corpora": "abc"}}
+
+
+def test_a_finished_run_is_recognised_by_its_identity(tmp_path: Path) -> None:
+    output = tmp_path / "out"
+    assert finished_report(output, IDENTITY) is None
+    output.mkdir()
+    assert finished_report(output, IDENTITY) is None
+    report = {**IDENTITY, "seconds": 2.5}
+    (output / "report.json").write_text(json.dumps(report))
+    assert finished_report(output, IDENTITY) == report
+    assert finished_report(output, {**IDENTITY, "inputs": {"corpora": "abd"}}) is None
+    assert finished_report(output, {**IDENTITY, "recipe": {"steps": 4}}) is None
+
+
+def test_what_is_no_run_is_never_replaced(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "thesis.txt").touch()
+    (tmp_path / "file").touch()
+    for name in ("folder", "file"):
+        with pytest.raises(InputError, match=rf"{name}: exists and holds no report\.json.*name a new folder as output"):
+            finished_report(tmp_path / name, IDENTITY)
+
+
+def test_only_an_equal_run_is_gone_on_with(tmp_path: Path) -> None:
+    work = work_folder(tmp_path / "out")
+    assert work.parent == tmp_path
+    assert resume_point(work, IDENTITY) is None
+    assert resume_point(work, IDENTITY) is None  # killed before its first checkpoint
+    for step in (5, 10, 9):
+        (work / f"checkpoint-{step}").mkdir()
+    assert resume_point(work, IDENTITY) == str(work / "checkpoint-10")
+    assert resume_point(work, {**IDENTITY, "inputs": {}}) is None
+    assert [path.name for path in work.iterdir()] == ["run.json"]
+
+
+def test_a_work_folder_without_a_note_is_begun_anew(tmp_path: Path) -> None:
+    work = work_folder(tmp_path / "out")
+    (work / "checkpoint-5").mkdir(parents=True)
+    assert resume_point(work, IDENTITY) is None
+    assert not (work / "checkpoint-5").exists()
+
+
+def test_fingerprints_follow_content_and_names_not_places(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name / "deep").mkdir(parents=True)
+        (tmp_path / name / "deep" / "x.txt").write_text("one")
+    same = fingerprint(tmp_path / "a")
+    assert same == fingerprint(str(tmp_path / "b"))
+    (tmp_path / "b" / "deep" / "x.txt").write_text("two")
+    assert fingerprint(tmp_path / "b") != same
+    (tmp_path / "a" / "deep" / "x.txt").rename(tmp_path / "a" / "x.txt")
+    assert fingerprint(tmp_path / "a") != same
+    assert fingerprint(tmp_path / "a" / "x.txt") != fingerprint(tmp_path / "b" / "deep" / "x.txt")
+    assert fingerprint("FacebookAI/xlm-roberta-base") == "FacebookAI/xlm-roberta-base"

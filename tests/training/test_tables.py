@@ -1,0 +1,57 @@
+"""Tables of an experiment: arms as columns, N and spread beside every figure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kbioxlm.training.tables import experiment_table
+
+
+def arm(f1: float, spread: float | None, probes: dict[str, Any]) -> dict[str, Any]:
+    score = {"f1": f1, "spread": spread, "by_seed": [f1], "n": 1234}
+    return {"zero_shot_f1": f1, "spread": spread, "n": 1234, "scores": {"ade/zh": score}, "probes": probes}
+
+
+def report(arms: dict[str, Any], seeds: list[int]) -> dict[str, Any]:
+    return {"arms": arms, "seed": 13, "finetuning_seeds": seeds, "seconds": 1234.5}
+
+
+def cells(line: str) -> list[str]:
+    return [cell.strip() for cell in line.strip("|").split("|")]
+
+
+def test_scores_with_their_spread_and_number() -> None:
+    table = experiment_table(report({"plain": arm(5.5, 0.25, {}), "rich": arm(61, 1, {})}, [1, 2]))
+    lines = table.splitlines()
+    assert cells(lines[0]) == ["strict F1", "plain", "rich", "N"]
+    assert cells(lines[2]) == ["ade/zh", "5.50 ± 0.25", "61.00 ± 1.00", "1,234 sentences"]
+    assert cells(lines[3])[0] == "**zero-shot, mean**"
+    assert cells(lines[3])[1:3] == ["**5.50 ± 0.25**", "**61.00 ± 1.00**"]
+    assert len({len(line) for line in lines[:4]}) == 1  # aligned
+    assert "fine-tuning seeds 1, 2 (± is the sample standard deviation" in table
+    assert "alignment" not in table
+
+
+def test_a_single_seed_has_no_spread() -> None:
+    table = experiment_table(report({"plain": arm(5.5, None, {})}, [7]))
+    assert "5.50" in table
+    assert "5.50 ±" not in table
+    assert "fine-tuning seeds 7 (no spread)" in table
+
+
+def test_probes_with_chance_where_it_is_known() -> None:
+    probes = {
+        "name_retrieval": {"value": 12.346, "n": 4000, "chance": 0.025},
+        "masked_names": {"value": 3.0, "names": 1.5, "n": 4000},
+        "sentence_retrieval/ade": {"value": 50.0, "n": 300, "chance": 0.33},
+    }
+    lines = experiment_table(report({"plain": arm(5.5, None, probes)}, [7])).splitlines()
+    rows = {row[0]: row[1:] for row in map(cells, lines) if len(row) == 4}
+    assert rows["alignment (%)"] == ["plain", "N", "chance"]
+    found = {name: values for name, values in rows.items() if values[1] in ("4,000", "300")}
+    assert ["12.35", "4,000", "0.03"] in found.values() or ["12.35", "4,000", "0.02"] in found.values()
+    assert ["3.00", "4,000", "–"] in found.values()
+    assert ["1.50", "4,000", "–"] in found.values()
+    [(title, values)] = [(name, values) for name, values in found.items() if values[1] == "300"]
+    assert "ade" in title
+    assert values == ["50.00", "300", "0.33"]
