@@ -17,9 +17,10 @@ from kbioxlm.common.errors import InputError
 from kbioxlm.dataset_scripts.corpora.rows import RowWriter
 from kbioxlm.modeling_kbioxlm import KBioXLMForPreTraining
 from kbioxlm.training import pretraining
+from kbioxlm.training.examples import MaskedExamples, PaddingCollator
 from kbioxlm.training.features import LEVELS, load_level
 from kbioxlm.training.masking import IGNORED
-from kbioxlm.training.pretraining import MaskedExamples, PaddingCollator, PretrainRecipe, pretrain
+from kbioxlm.training.pretraining import PretrainRecipe, masking_rule, pretrain
 from kbioxlm.training.recipe import parse_recipe
 from kbioxlm.training.tokenizer import learn
 
@@ -187,7 +188,7 @@ def test_an_xlm_r_gets_a_head_of_the_most_frequent_pieces(xlm_r: Path, keys: dic
     tokenizer = AutoTokenizer.from_pretrained(xlm_r)
     counts = np.zeros(len(tokenizer), dtype=int)
     for text in load_level(recipe.corpora, "monolingual")["text"]:
-        np.add.at(counts, tokenizer(text)["input_ids"], 1)
+        np.add.at(counts, tokenizer(text, add_special_tokens=False)["input_ids"], 1)
     kept = model.lm_head.token_ids.numpy()
     assert len(kept) == len(set(kept.tolist())) == model.config.mlm_vocab_size == 100
     assert counts[kept].min() >= np.delete(counts, kept).max()
@@ -270,7 +271,10 @@ def test_checkpoints_that_do_not_fit(
 def examples_of(recipe: PretrainRecipe, piece_ids: Any = None) -> MaskedExamples:
     tokenizer = AutoTokenizer.from_pretrained(recipe.tokenizer)
     levels = {level: load_level(recipe.corpora, level) for level in recipe.shares}
-    return MaskedExamples(levels, recipe, tokenizer, np.arange(len(tokenizer)) if piece_ids is None else piece_ids)
+    rule = masking_rule(recipe, tokenizer, np.arange(len(tokenizer)) if piece_ids is None else piece_ids)
+    return MaskedExamples(
+        levels, recipe.shares, recipe.steps, recipe.batch_size, recipe.seed, rule, tokenizer, recipe.max_length
+    )
 
 
 def test_an_example_depends_on_the_seed_and_its_place_alone(keys: dict[str, Any]) -> None:
