@@ -11,6 +11,7 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -78,11 +79,11 @@ def run_experiment(recipe: ExperimentRecipe, command: str = "") -> dict[str, Any
     Raises:
         InputError: anything wrong with the recipe or its inputs; all recipes are checked before the first step.
     """
-    started = time.perf_counter()
     commit = _commit()
     plan = _Plan(recipe)
-    _prepare_data(recipe, plan)
-    spent: dict[str, float] = {"pretraining stage 1": pretrain(plan.stage1)["seconds"]}
+    spent = _prepare_data(recipe, plan)
+    _say("stage 1: pretraining")
+    spent["pretraining stage 1"] = pretrain(plan.stage1)["seconds"]
     arms: dict[str, Any] = {}
     for arm, arm_recipe in plan.arms.items():
         _say(f"arm {arm}: pretraining")
@@ -93,10 +94,7 @@ def run_experiment(recipe: ExperimentRecipe, command: str = "") -> dict[str, Any
             reports[task] = [finetune(task_recipe) for task_recipe in recipes]
             spent[f"fine-tuning {arm} {task}"] = sum(report["seconds"] for report in reports[task])
         arms[arm] = _arm_report(recipe, reports)
-        _say(f"arm {arm}: probes")
-        arms[arm]["probes"] = run_probes(
-            arm_recipe.output, plan.probes, plan.knowledge_base, plan.corpora, recipe.languages, recipe.seed
-        )
+        arms[arm]["probes"] = _probes(recipe, plan, arm, spent)
     report = {
         "task": "experiment",
         "command": command,
@@ -104,7 +102,7 @@ def run_experiment(recipe: ExperimentRecipe, command: str = "") -> dict[str, Any
         "recipe": json.loads(recipe.model_dump_json()),
         "seed": recipe.seed,
         "finetuning_seeds": recipe.finetuning_seeds,
-        "seconds": round(time.perf_counter() - started, 1),
+        "seconds": round(sum(spent.values()), 1),
         "step_seconds": spent,
         "arms": arms,
     }
@@ -119,11 +117,17 @@ def run_experiment(recipe: ExperimentRecipe, command: str = "") -> dict[str, Any
     return report
 
 
+_STEP_FOLDERS = frozenset({"benchmarks", "corpora", "knowledge_base", "stage1", "steps", "tokenizer"})
+
+
 class _Plan:
     """Every step's recipe, made and checked before the first step runs."""
 
     def __init__(self, recipe: ExperimentRecipe):
         out = recipe.output
+        for arm in recipe.arms:
+            if arm in _STEP_FOLDERS:
+                raise InputError("recipe, arms", f"an arm is named {arm!r}, as a step's folder is", "rename the arm")
         self.knowledge_base = out / "knowledge_base"
         self.corpora = out / "corpora"
         self.benchmarks = out / "benchmarks"
@@ -192,9 +196,14 @@ def _section(kind: type[Recipe], name: str, *layers: dict[str, Any]) -> Any:
     return parse_recipe(kind, {key: value for layer in layers for key, value in layer.items()}, f"recipe, {name}")
 
 
-def _prepare_data(recipe: ExperimentRecipe, plan: _Plan) -> None:
-    """Benchmarks, knowledge base, corpora and tokenizer, each where it is missing or its inputs changed."""
+def _prepare_data(recipe: ExperimentRecipe, plan: _Plan) -> dict[str, float]:
+    """Benchmarks, knowledge base, corpora and tokenizer, each where it is missing or its inputs changed.
+
+    Returns:
+        seconds by step.
+    """
     out = recipe.output
+    spent: dict[str, float] = {}
     if recipe.benchmarks is not None:
         source = recipe.benchmarks
 
@@ -205,46 +214,67 @@ def _prepare_data(recipe: ExperimentRecipe, plan: _Plan) -> None:
             with written_beside(plan.benchmark_texts) as draft:
                 draft.write_text("".join(lines), encoding="utf-8")
 
-        _once(out, "benchmarks", {"source": fingerprint(source)}, [plan.benchmarks, plan.benchmark_texts], benchmarks)
-    _once(
-        out, "knowledge_base", {"umls": fingerprint(recipe.umls), "languages": recipe.languages}, [plan.knowledge_base],
+        built = [plan.benchmarks, plan.benchmark_texts]
+        spent |= _once(out, "benchmarks", {"source": fingerprint(source)}, built, benchmarks)
+    spent |= _once(
+        out, "knowledge base", {"umls": fingerprint(recipe.umls), "languages": recipe.languages}, [plan.knowledge_base],
         lambda: build_knowledge_base(recipe.umls, plan.knowledge_base, recipe.languages),
     )  # fmt: skip
-    settings = CorporaSettings(
-        languages=recipe.languages,
-        seed=recipe.seed,
-        max_chars=recipe.corpora.max_chars,
-        hold_out=recipe.corpora.hold_out,
-        passages=recipe.corpora.passages,
-        translation_facts=recipe.corpora.translation_facts,
-    )
+    settings = CorporaSettings(languages=recipe.languages, seed=recipe.seed, **recipe.corpora.model_dump())
+    texts = [fingerprint(path) for path in plan.texts]
     inputs = {
         "knowledge_base": fingerprint(plan.knowledge_base),
-        "texts": [fingerprint(path) for path in plan.texts],
+        "texts": texts,
         "pairs": fingerprint(recipe.pairs),
         "settings": json.loads(recipe.corpora.model_dump_json()),
         "seed": recipe.seed,
     }
-    _once(
+    spent |= _once(
         out, "corpora", inputs, [plan.corpora],
         lambda: build_corpora(plan.knowledge_base, plan.texts, plan.corpora, settings, recipe.pairs),
     )  # fmt: skip
-    _once(
-        out, "tokenizer", {"recipe": plan.tokenizer.model_dump_json(), "texts": inputs["texts"]},
-        [plan.tokenizer.output], lambda: train_tokenizer(plan.tokenizer),
+    spent |= _once(
+        out, "tokenizer", {"recipe": plan.tokenizer.model_dump_json(), "texts": texts}, [plan.tokenizer.output],
+        lambda: train_tokenizer(plan.tokenizer),
     )  # fmt: skip
+    return spent
 
 
-def _once(out: Path, name: str, inputs: dict[str, Any], outputs: list[Path], build: Any) -> None:
-    """Run `build` unless its outputs stand and were made from the same inputs."""
-    note = out / "steps" / f"{name}.json"
+def _probes(recipe: ExperimentRecipe, plan: _Plan, arm: str, spent: dict[str, float]) -> dict[str, Any]:
+    """The probes of one arm, run where they are missing or their inputs changed."""
+    checkpoint, found = plan.arms[arm].output, recipe.output / f"{arm}-probes.json"
+
+    def run() -> None:
+        figures = run_probes(checkpoint, plan.probes, plan.knowledge_base, plan.corpora, recipe.languages, recipe.seed)
+        write_json(found, figures)
+
+    inputs = {
+        "probes": json.loads(plan.probes.model_dump_json()),
+        "seed": recipe.seed,
+        **{path.name: fingerprint(path) for path in (checkpoint, plan.knowledge_base, plan.corpora, plan.benchmarks)},
+    }
+    spent |= _once(recipe.output, f"probes {arm}", inputs, [found], run)
+    return json.loads(found.read_text(encoding="utf-8"))
+
+
+def _once(
+    out: Path, name: str, inputs: dict[str, Any], outputs: list[Path], build: Callable[[], object]
+) -> dict[str, float]:
+    """Run `build` unless its outputs stand and were made from the same inputs.
+
+    Returns:
+        the step's name and the seconds it took, now or when it was run.
+    """
+    note = out / "steps" / f"{name.replace(' ', '_')}.json"
     inputs = json.loads(json.dumps(inputs))
-    made = json.loads(note.read_text(encoding="utf-8")) if note.is_file() else None
-    if made == inputs and all(path.exists() for path in outputs):
-        return
-    _say(name.replace("_", " "))
-    build()
-    write_json(note, inputs)
+    made = json.loads(note.read_text(encoding="utf-8")) if note.is_file() else {}
+    if made.get("inputs") != inputs or not all(path.exists() for path in outputs):
+        _say(name)
+        started = time.perf_counter()
+        build()
+        made = {"inputs": inputs, "seconds": round(time.perf_counter() - started, 1)}
+        write_json(note, made)
+    return {name: made["seconds"]}
 
 
 def _arm_report(recipe: ExperimentRecipe, reports: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from kbioxlm.training.device import trainer_device
 from kbioxlm.training.ner import NerData, carve_dev, check_disjoint, check_labels, iob2_tags, load_ner
 from kbioxlm.training.plots import loss_curve
 from kbioxlm.training.recipe import Recipe
-from kbioxlm.training.runs import REPORT, fingerprint, finished_report, resume_point, work_folder
+from kbioxlm.training.runs import REPORT, fingerprint, finished_report, refuse_to_replace, resume_point, work_folder
 from kbioxlm.training.spans import IGNORED
 from kbioxlm.training.tagger import Prepared, check_checkpoint, check_length, load_tagger, pad, prepare, score
 
@@ -59,8 +59,7 @@ def finetune(recipe: FinetuneRecipe) -> dict[str, Any]:
         InputError: anything wrong with the recipe or its data, before training starts.
     """
     started = time.perf_counter()
-    if Path(recipe.checkpoint).resolve().is_relative_to(recipe.output.resolve()):
-        raise InputError(recipe.output, "would replace the checkpoint it starts from", "name another folder as output")
+    refuse_to_replace(recipe.checkpoint, recipe.output)
     check_checkpoint(recipe.checkpoint)
     train, dev, tests = _load(recipe)
     identity = {

@@ -25,7 +25,7 @@ from kbioxlm.training.features import LEVELS, load_level
 from kbioxlm.training.masking import MaskingRule
 from kbioxlm.training.plots import loss_curve
 from kbioxlm.training.recipe import Recipe
-from kbioxlm.training.runs import REPORT, fingerprint, finished_report, resume_point, work_folder
+from kbioxlm.training.runs import REPORT, fingerprint, finished_report, refuse_to_replace, resume_point, work_folder
 from kbioxlm.training.starting_points import ModelShape, frequent_pieces, model_of_checkpoint, model_of_shape
 from kbioxlm.training.tagger import check_checkpoint
 from kbioxlm.training.tokenizer import load_tokenizer
@@ -200,6 +200,7 @@ def _load_tokenizer(recipe: PretrainRecipe) -> PreTrainedTokenizerBase:
             "recipe", "key 'tokenizer' is missing", "a model from scratch needs one; see train.py tokenizer"
         )
     if recipe.checkpoint is not None:
+        refuse_to_replace(recipe.checkpoint, recipe.output)
         check_checkpoint(recipe.checkpoint)
         if recipe.tokenizer is not None:
             raise InputError("recipe", "key 'tokenizer' stands beside `checkpoint`, which has its own", "leave it out")

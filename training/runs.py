@@ -8,8 +8,6 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from transformers.trainer_utils import get_last_checkpoint
-
 from kbioxlm.common.errors import InputError
 from kbioxlm.common.files import write_json
 
@@ -33,6 +31,16 @@ def finished_report(output: Path, identity: dict[str, Any]) -> dict[str, Any] | 
     raise InputError(output, f"exists and holds no {REPORT}, so it is not a run of ours", "name a new folder as output")
 
 
+def refuse_to_replace(checkpoint: str, output: Path) -> None:
+    """Refuse an output that is, or contains, the checkpoint that a run starts from.
+
+    Raises:
+        InputError: the checkpoint would be lost.
+    """
+    if Path(checkpoint).resolve().is_relative_to(output.resolve()):
+        raise InputError(output, "would replace the checkpoint it starts from", "name another folder as output")
+
+
 def work_folder(output: Path) -> Path:
     """Where the intermediate checkpoints of a run live until `output` is written."""
     return output.with_name(f".{output.name}.training")
@@ -42,11 +50,23 @@ def resume_point(work: Path, identity: dict[str, Any]) -> str | None:
     """Make the work folder; the newest checkpoint in it, if an equal run left one, else None."""
     note = work / "run.json"
     if note.is_file() and json.loads(note.read_text(encoding="utf-8")) == identity:
-        return get_last_checkpoint(str(work))
+        return _newest_whole_checkpoint(work)
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
     write_json(note, identity)
     return None
+
+
+def _newest_whole_checkpoint(work: Path) -> str | None:
+    """The last checkpoint that Trainer finished writing: its state is the last file written."""
+    whole = []
+    for folder in work.glob("checkpoint-*"):
+        try:
+            json.loads((folder / "trainer_state.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            continue
+        whole.append(folder)
+    return str(max(whole, key=lambda folder: int(folder.name.rpartition("-")[2]))) if whole else None
 
 
 def fingerprint(path: str | Path) -> str:

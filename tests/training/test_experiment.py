@@ -85,9 +85,11 @@ def test_the_report_has_what_its_readers_rely_on(finished: dict[str, Any], keys:
         assert arm["zero_shot_f1"] == arm["scores"]["ner/zh"]["f1"]
         assert {"name_retrieval", "masked_names", "masked_names_seen"} <= set(arm["probes"])
     assert set(finished["step_seconds"]) == {
-        "pretraining stage 1", "pretraining monolingual", "fine-tuning monolingual ner", "pretraining kbioxlm",
-        "fine-tuning kbioxlm ner",
+        "knowledge base", "corpora", "tokenizer", "pretraining stage 1",
+        "pretraining monolingual", "fine-tuning monolingual ner", "probes monolingual",
+        "pretraining kbioxlm", "fine-tuning kbioxlm ner", "probes kbioxlm",
     }  # fmt: skip
+    assert finished["seconds"] == pytest.approx(sum(finished["step_seconds"].values()), abs=0.1)
 
 
 def test_arms_differ_in_their_shares_alone(finished: dict[str, Any], keys: dict[str, Any]) -> None:
@@ -145,11 +147,12 @@ def test_a_second_call_runs_nothing_again(
     def never(*_: Any, **__: Any) -> None:
         raise AssertionError("run again")
 
-    for step in ("build_knowledge_base", "build_corpora", "train_tokenizer"):
+    for step in ("build_knowledge_base", "build_corpora", "train_tokenizer", "run_probes"):
         monkeypatch.setattr(experiment, step, never)
     again = run_experiment(recipe_of(keys))
     assert times(keys["output"]) == before
     assert again["arms"] == finished["arms"]
+    assert again["seconds"] == finished["seconds"]
     assert again["step_seconds"] == finished["step_seconds"]
 
 
@@ -174,6 +177,10 @@ def test_a_second_call_runs_nothing_again(
         ({"finetuning": {"epochs": 0}}, r"recipe, tasks\.ner: key 'epochs' has 0"),
         ({"corpora": {"hold_out": 8, "max_char": {}}}, r"tiny\.yaml: unknown key 'corpora\.max_char'.*max_chars"),
         ({"languages": ["en"]}, "key 'languages"),
+        (
+            {"arms": {"corpora": {"shares": {"fact": 1}}}},
+            "recipe, arms: an arm is named 'corpora', as a step's folder is",
+        ),
     ],
 )
 def test_all_sections_are_checked_before_the_first_step(
