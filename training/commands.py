@@ -74,7 +74,8 @@ def evaluate(recipe: RecipePath, overrides: Overrides = None) -> None:
 @app.command()
 def experiment(recipe: RecipePath, overrides: Overrides = None) -> None:
     """Data, tokenizer, pretraining of several arms, fine-tuning and scores in one; ends with a table of the arms."""
-    from kbioxlm.training.experiment import ExperimentRecipe, run_experiment
+    from kbioxlm.training.experiment import run_experiment
+    from kbioxlm.training.experiment_recipe import ExperimentRecipe
     from kbioxlm.training.tables import experiment_table
 
     parsed = load_recipe(ExperimentRecipe, recipe, overrides)
@@ -110,7 +111,7 @@ def keys(
 def _recipe_of(command: str) -> type[Recipe]:
     from kbioxlm.common.errors import InputError
     from kbioxlm.training.evaluation import EvaluateRecipe
-    from kbioxlm.training.experiment import ExperimentRecipe
+    from kbioxlm.training.experiment_recipe import ExperimentRecipe
     from kbioxlm.training.finetuning import FinetuneRecipe
     from kbioxlm.training.pretraining import PretrainRecipe
     from kbioxlm.training.tokenizer import TokenizerRecipe

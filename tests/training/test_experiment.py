@@ -12,7 +12,8 @@ import pytest
 
 from kbioxlm.common.errors import InputError
 from kbioxlm.training import experiment
-from kbioxlm.training.experiment import ExperimentRecipe, run_experiment
+from kbioxlm.training.experiment import run_experiment
+from kbioxlm.training.experiment_recipe import ExperimentRecipe
 from kbioxlm.training.recipe import parse_recipe
 
 SAMPLE = Path(__file__).parents[2] / "sample"

@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field, PositiveInt, ValidationError
 
 from kbioxlm.common.errors import InputError
 from kbioxlm.training.evaluation import EvaluateRecipe
-from kbioxlm.training.experiment import ExperimentRecipe, _Plan
+from kbioxlm.training.experiment_recipe import ExperimentRecipe, Plan
 from kbioxlm.training.finetuning import FinetuneRecipe
 from kbioxlm.training.pretraining import PretrainRecipe
 from kbioxlm.training.recipe import Recipe, describe, load_recipe, parse_recipe
@@ -177,7 +177,7 @@ def test_every_recipe_of_the_repository_is_valid(path: Path, tmp_path: Path, mon
     monkeypatch.setenv("KBIOXLM_REAL_DATA", str(tmp_path))
     content: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
     if "arms" in content:
-        plan = _Plan(load_recipe(ExperimentRecipe, path))
+        plan = Plan(load_recipe(ExperimentRecipe, path))
         assert set(plan.arms) == set(content["arms"])
         return
     errors = []

@@ -41,6 +41,8 @@ def test_only_an_equal_run_is_gone_on_with(tmp_path: Path) -> None:
     assert resume_point(work, IDENTITY) is None  # killed before its first checkpoint
     for step in (5, 10, 9):
         (work / f"checkpoint-{step}").mkdir()
+        (work / f"checkpoint-{step}" / "trainer_state.json").write_text("{}")
+    (work / "checkpoint-15").mkdir()  # killed while it was written
     assert resume_point(work, IDENTITY) == str(work / "checkpoint-10")
     assert resume_point(work, {**IDENTITY, "inputs": {}}) is None
     assert [path.name for path in work.iterdir()] == ["run.json"]
