@@ -28,16 +28,11 @@ def experiment_table(report: dict[str, Any]) -> str:
     lines = _markdown(rows)
     if first.get("probes"):
         probes = [["alignment (%)", *arms, "N", "chance"]]
-        for name, figure, title in _figures(first["probes"]):
+        for name, path, title in _figures(first["probes"]):
             cell = first["probes"][name]
-            probes.append(
-                [
-                    title,
-                    *(f"{values['probes'][name][figure]:.2f}" for values in arms.values()),
-                    f"{cell['n']:,}",
-                    f"{cell['chance']:.2f}" if "chance" in cell else "–",
-                ]
-            )
+            figures = [f"{_at(values['probes'][name], path):.2f}" for values in arms.values()]
+            chance = f"{cell['chance']:.2f}" if path.endswith("value") else "–"
+            probes.append([title, *figures, f"{cell['n']:,}", chance])
         lines += ["", *_markdown(probes)]
     seeds = ", ".join(map(str, report["finetuning_seeds"]))
     spread = "± is the sample standard deviation over them" if len(report["finetuning_seeds"]) > 1 else "no spread"
@@ -46,20 +41,28 @@ def experiment_table(report: dict[str, Any]) -> str:
 
 
 def _figures(probes: dict[str, Any]) -> list[tuple[str, str, str]]:
-    """`(probe, figure, title)` of the rows that `probes` can fill."""
-    titles = {
-        ("name_retrieval", "value"): "held-out names retrieved, P@1",
-        ("masked_names", "value"): "held-out names, masked pieces predicted",
-        ("masked_names", "names"): "held-out names, predicted whole",
-        ("masked_names_seen", "value"): "paired names, masked pieces predicted",
-        ("masked_names_seen", "names"): "paired names, predicted whole",
-    }
-    rows = [(name, figure, title) for (name, figure), title in titles.items() if name in probes]
-    return rows + [
-        (name, "value", f"parallel texts retrieved, P@1 ({name.partition('/')[2]})")
-        for name in probes
-        if name.startswith("sentence_retrieval/")
-    ]
+    """`(probe, path of the figure in it, title)` of the rows that `probes` can fill."""
+    rows = []
+    for name in probes:
+        kind, _, source = name.partition("/")
+        if kind in ("name_retrieval", "sentence_retrieval"):
+            what = "held-out names" if kind == "name_retrieval" else f"parallel texts of {source}"
+            rows += [(name, "value", f"{what} retrieved, P@1"), (name, "centred.value", f"{what}, P@1, centred")]
+        else:
+            what = "held-out names" if kind == "masked_names" else "paired names"
+            rows += [
+                (name, "value", f"{what}, masked pieces predicted"),
+                (name, "shuffled", f"{what}, the same, shuffled"),
+                (name, "names", f"{what}, predicted whole"),
+            ]
+    return rows
+
+
+def _at(figures: dict[str, Any], path: str) -> float:
+    value: Any = figures
+    for key in path.split("."):
+        value = value[key]
+    return float(value)
 
 
 def _score(cell: dict[str, Any]) -> str:

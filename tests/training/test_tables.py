@@ -39,19 +39,19 @@ def test_a_single_seed_has_no_spread() -> None:
     assert "fine-tuning seeds 7 (no spread)" in table
 
 
-def test_probes_with_chance_where_it_is_known() -> None:
+def test_probes_with_their_controls_and_chance() -> None:
+    centred = {"value": 20.0}
     probes = {
-        "name_retrieval": {"value": 12.346, "n": 4000, "chance": 0.025},
-        "masked_names": {"value": 3.0, "names": 1.5, "n": 4000},
-        "sentence_retrieval/ade": {"value": 50.0, "n": 300, "chance": 0.33},
+        "name_retrieval": {"value": 12.346, "n": 4000, "chance": 0.02, "centred": centred},
+        "masked_names": {"value": 3.0, "names": 1.5, "shuffled": 0.5, "n": 4000, "chance": 0.01},
+        "sentence_retrieval/ade": {"value": 50.0, "n": 300, "chance": 0.33, "centred": centred},
     }
     lines = experiment_table(report({"plain": arm(5.5, None, probes)}, [7])).splitlines()
     rows = {row[0]: row[1:] for row in map(cells, lines) if len(row) == 4}
     assert rows["alignment (%)"] == ["plain", "N", "chance"]
-    found = {name: values for name, values in rows.items() if values[1] in ("4,000", "300")}
-    assert ["12.35", "4,000", "0.03"] in found.values() or ["12.35", "4,000", "0.02"] in found.values()
-    assert ["3.00", "4,000", "–"] in found.values()
-    assert ["1.50", "4,000", "–"] in found.values()
-    [(title, values)] = [(name, values) for name, values in found.items() if values[1] == "300"]
-    assert "ade" in title
-    assert values == ["50.00", "300", "0.33"]
+    assert rows["held-out names retrieved, P@1"] == ["12.35", "4,000", "0.02"]
+    assert rows["held-out names, P@1, centred"] == ["20.00", "4,000", "0.02"]
+    assert rows["held-out names, masked pieces predicted"] == ["3.00", "4,000", "0.01"]
+    assert rows["held-out names, the same, shuffled"] == ["0.50", "4,000", "–"]
+    assert rows["held-out names, predicted whole"] == ["1.50", "4,000", "–"]
+    assert rows["parallel texts of ade retrieved, P@1"] == ["50.00", "300", "0.33"]
