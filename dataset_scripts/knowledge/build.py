@@ -77,7 +77,8 @@ def build_knowledge_base(
             raise InputError(
                 files.names,
                 f"no name in language {language!r} ({ENGLISH_NAMES[language]})",
-                f"leave it out of --languages, or read a file that has it; found: {','.join(found) or 'no names'}",
+                "leave it out of --languages, or read a file that has it; "
+                f"of those asked it found: {','.join(found) or 'no names'}",
             )
     if not names:
         raise InputError(files.names, "no name that is not suppressible", "check column SUPPRESS: N marks the others")
