@@ -86,7 +86,8 @@ def experiment(recipe: RecipePath, overrides: Overrides = None) -> None:
     print(f"model    {tagger}")
     print(f"plots    {parsed.output / 'f1.png'}, {tagger / 'loss.png'}")
     print(f"report   {parsed.output / 'report.json'}")
-    print(f"\nNext, tag a sentence of your own:\n\n    python train.py tag {tagger} 'The patient took losartan for hypertension.'")
+    sentence = "The patient took losartan for hypertension."
+    print(f"\nNext, tag a sentence of your own:\n\n    python train.py tag {tagger} '{sentence}'")
 
 
 @app.command()
