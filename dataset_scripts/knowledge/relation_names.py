@@ -9,7 +9,6 @@ from kbioxlm.common.errors import InputError, shown
 from kbioxlm.common.files import read_lines
 from kbioxlm.dataset_scripts.knowledge.languages import UMLS_OF_ISO
 
-TRANSLATION = "translation_of"
 SHIPPED = Path(__file__).with_name("relation_names.tsv")
 HEADER = ("relation", "language", "name")
 RelationNames = dict[tuple[str, str], str]
@@ -51,14 +50,14 @@ def read_relation_names(path: str | Path) -> RelationNames:
 def relation_names(
     relations: Iterable[str], languages: Iterable[str], extra: str | Path | None = None
 ) -> RelationNames:
-    """Phrases of `relations` and of `translation_of` in `languages`: those of `extra` over the shipped ones.
+    """Phrases of `relations` in `languages`: those of `extra` over the shipped ones.
 
     A relation without an English phrase is read out (`has_active_moiety` becomes "has active moiety"); in any
     other language it stays without one.
     """
     known = read_relation_names(SHIPPED) | (read_relation_names(extra) if extra is not None else {})
     names: RelationNames = {}
-    for relation in {*relations, TRANSLATION}:
+    for relation in set(relations):
         for language in languages:
             name = known.get((relation, language))
             if name is None and language == "en":

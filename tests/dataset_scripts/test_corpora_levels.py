@@ -54,8 +54,6 @@ BASE = KnowledgeBase(
         ("isa", "en"): "is a",
         ("isa", "zh"): "是一种",
         ("isa_unnamed", "en"): "isa unnamed",
-        ("translation_of", "en"): "is the translation of",
-        ("translation_of", "zh"): "译为",
     },
 )
 MATCHER = NameMatcher(BASE)

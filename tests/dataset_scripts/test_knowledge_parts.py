@@ -78,8 +78,6 @@ def test_phrases_fall_back_to_the_relation_in_english_alone(tmp_path: Path) -> N
         ("isa", "en"): "is a",
         ("isa", "zh"): "属于",
         ("has_active_moiety", "en"): "has active moiety",
-        ("translation_of", "en"): "is the translation of",
-        ("translation_of", "zh"): "译为",
     }
 
 
