@@ -11,9 +11,9 @@ import typer
 from kbioxlm.common.cli import new_app, run
 from kbioxlm.common.errors import InputError, shown
 from kbioxlm.dataset_scripts.corpora.build import build_corpora
-from kbioxlm.dataset_scripts.corpora.matcher import STOP_NAMES
 from kbioxlm.dataset_scripts.corpora.settings import CorporaSettings
 from kbioxlm.dataset_scripts.knowledge.languages import parse_languages
+from kbioxlm.dataset_scripts.matching.matcher import STOP_NAMES
 
 app = new_app("Monolingual, entity, fact and passage corpora for pretraining.")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kbioxlm.dataset_scripts.corpora.folding import in_spaced_word
+from kbioxlm.dataset_scripts.matching.folding import in_spaced_word
 
 
 class TextAssembly:

@@ -16,7 +16,6 @@ from kbioxlm.dataset_scripts.corpora.card import write_corpora_card
 from kbioxlm.dataset_scripts.corpora.entity_level import code_switched
 from kbioxlm.dataset_scripts.corpora.fact_level import FactTeller, translation_facts
 from kbioxlm.dataset_scripts.corpora.held_out import HeldOut, blocked_concepts, hold_out
-from kbioxlm.dataset_scripts.corpora.matcher import NameMatcher, read_stop_names
 from kbioxlm.dataset_scripts.corpora.passage_level import passage_rows
 from kbioxlm.dataset_scripts.corpora.readers import Document, read_article_pairs, read_documents
 from kbioxlm.dataset_scripts.corpora.rows import HELD_OUT, LevelCounts, Row, RowWriter
@@ -25,6 +24,7 @@ from kbioxlm.dataset_scripts.corpora.settings import CorporaSettings, CorporaSta
 from kbioxlm.dataset_scripts.corpora.translations import Translations
 from kbioxlm.dataset_scripts.folder import dataset_folder, write_rows, write_statistics
 from kbioxlm.dataset_scripts.knowledge.store import KnowledgeBase
+from kbioxlm.dataset_scripts.matching.matcher import NameMatcher, read_stop_names
 
 
 def build_corpora(

@@ -6,10 +6,10 @@ import random
 from collections.abc import Mapping, Sequence
 
 from kbioxlm.dataset_scripts.corpora.assembly import TextAssembly
-from kbioxlm.dataset_scripts.corpora.matcher import Match
 from kbioxlm.dataset_scripts.corpora.rows import Entity, Row
 from kbioxlm.dataset_scripts.corpora.segments import Segment
 from kbioxlm.dataset_scripts.corpora.translations import Translations
+from kbioxlm.dataset_scripts.matching.matcher import Match
 
 MAX_REPLACED = 10
 

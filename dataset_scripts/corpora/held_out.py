@@ -7,10 +7,10 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from kbioxlm.common.errors import InputError
-from kbioxlm.dataset_scripts.corpora.folding import fold_characters
-from kbioxlm.dataset_scripts.corpora.matcher import NameMatcher
 from kbioxlm.dataset_scripts.corpora.translations import fits_into_text
 from kbioxlm.dataset_scripts.knowledge.store import KnowledgeBase
+from kbioxlm.dataset_scripts.matching.folding import fold_characters
+from kbioxlm.dataset_scripts.matching.matcher import NameMatcher
 
 DEV_SHARE = 1 / 6
 

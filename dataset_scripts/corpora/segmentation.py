@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from kbioxlm.dataset_scripts.corpora.folding import is_unspaced
+from kbioxlm.dataset_scripts.matching.folding import is_unspaced
 
 Span = tuple[int, int]
 

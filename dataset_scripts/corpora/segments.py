@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-from kbioxlm.dataset_scripts.corpora.matcher import Match, NameMatcher
 from kbioxlm.dataset_scripts.corpora.rows import Entity
 from kbioxlm.dataset_scripts.corpora.segmentation import segment_spans
+from kbioxlm.dataset_scripts.matching.matcher import Match, NameMatcher
 
 
 class Segment(NamedTuple):

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from kbioxlm.dataset_scripts.corpora.matcher import STOP_NAMES
 from kbioxlm.dataset_scripts.corpora.rows import LevelCounts
+from kbioxlm.dataset_scripts.matching.matcher import STOP_NAMES
 
 DEFAULT_MAX_CHARS = 400
 UNSPACED_MAX_CHARS = 150

@@ -5,9 +5,9 @@ from __future__ import annotations
 import random
 import re
 
-from kbioxlm.dataset_scripts.corpora.folding import fold_characters
-from kbioxlm.dataset_scripts.corpora.matcher import is_long_enough
 from kbioxlm.dataset_scripts.knowledge.store import KnowledgeBase
+from kbioxlm.dataset_scripts.matching.folding import fold_characters
+from kbioxlm.dataset_scripts.matching.matcher import is_long_enough
 
 MAX_NAME_CHARS = 60
 MAX_ACRONYM_CHARS = 5

@@ -16,13 +16,13 @@ from kbioxlm.dataset_scripts.corpora.balance import BalancedWriter
 from kbioxlm.dataset_scripts.corpora.entity_level import MAX_REPLACED, code_switched, replaced
 from kbioxlm.dataset_scripts.corpora.fact_level import MAX_FACTS, FactTeller, translation_facts
 from kbioxlm.dataset_scripts.corpora.held_out import blocked_concepts, hold_out
-from kbioxlm.dataset_scripts.corpora.matcher import Match, NameMatcher
 from kbioxlm.dataset_scripts.corpora.passage_level import passage_rows
 from kbioxlm.dataset_scripts.corpora.readers import ArticlePair
 from kbioxlm.dataset_scripts.corpora.rows import Entity, RelationSpan, Row, from_table
 from kbioxlm.dataset_scripts.corpora.segments import Segment, Segmenter
 from kbioxlm.dataset_scripts.corpora.translations import Translations, fits_into_text
 from kbioxlm.dataset_scripts.knowledge.store import KnowledgeBase
+from kbioxlm.dataset_scripts.matching.matcher import Match, NameMatcher
 
 BASE = KnowledgeBase(
     ("en", "zh"),

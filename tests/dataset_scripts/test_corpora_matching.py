@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kbioxlm.common.errors import InputError
-from kbioxlm.dataset_scripts.corpora.folding import fold, fold_characters, is_boundary
-from kbioxlm.dataset_scripts.corpora.matcher import Match, NameMatcher, StopNames, read_stop_names
 from kbioxlm.dataset_scripts.knowledge.store import KnowledgeBase
+from kbioxlm.dataset_scripts.matching.folding import fold, fold_characters, is_boundary
+from kbioxlm.dataset_scripts.matching.matcher import Match, NameMatcher, StopNames, read_stop_names
 
 Names = dict[str, dict[str, list[str]]]
 

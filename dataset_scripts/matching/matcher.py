@@ -21,10 +21,10 @@ import daachorse
 
 from kbioxlm.common.errors import InputError, shown
 from kbioxlm.common.files import read_lines
-from kbioxlm.dataset_scripts.corpora.folding import fold, fold_characters, in_spaced_word, is_boundary, is_unspaced
 from kbioxlm.dataset_scripts.knowledge.store import KnowledgeBase
+from kbioxlm.dataset_scripts.matching.folding import fold, fold_characters, in_spaced_word, is_boundary, is_unspaced
 
-STOP_NAMES = Path(__file__).parent.parent / "knowledge" / "stop_names.tsv"
+STOP_NAMES = Path(__file__).with_name("stop_names.tsv")
 SHORT_LETTERS = 4
 MINIMAL_SPACED = 3
 MINIMAL_UNSPACED = 2

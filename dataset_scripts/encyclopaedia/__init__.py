@@ -1,0 +1,1 @@
+"""From Wikipedia dumps to articles that exist in several languages."""

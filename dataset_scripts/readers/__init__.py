@@ -1,0 +1,1 @@
+"""Readers of the texts that corpora are made of: one module a format."""
