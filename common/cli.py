@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 from collections.abc import Callable
 
 import typer
 
 from kbioxlm.common.errors import InputError, one_line
+
+# no space left, quota reached, file size limit
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 def new_app(help_text: str) -> typer.Typer:
@@ -22,9 +27,18 @@ def new_app(help_text: str) -> typer.Typer:
 
 
 def run(app: Callable[[], None]) -> None:
-    """Run `app`; an `InputError` becomes one line on standard error and exit code 2."""
+    """Run `app`; an `InputError` or a full disk becomes one line on standard error and exit code 2."""
     try:
         app()
     except InputError as error:
         print(f"error: {one_line(str(error))}", file=sys.stderr)
+        raise SystemExit(2) from None
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        print(
+            f"error: {error.filename or 'output'}: {os.strerror(error.errno)}; make room and run the same command "
+            "again: what was finished is kept",
+            file=sys.stderr,
+        )
         raise SystemExit(2) from None

@@ -22,6 +22,11 @@ class InputError(ValueError):
     def __init__(self, place: str | Path, found: str, remedy: str, line: int | None = None):
         where = f"{place}:{line}" if line is not None else str(place)
         super().__init__(one_line(f"{where}: {found}; {remedy}"))
+        self._parts = (place, found, remedy, line)
+
+    def __reduce__(self) -> tuple[type[InputError], tuple[str | Path, str, str, int | None]]:
+        """Pickled by its parts, so that it comes back whole from a worker process."""
+        return type(self), self._parts
 
 
 def one_line(text: str) -> str:

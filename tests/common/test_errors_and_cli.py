@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import pickle
 from pathlib import Path
 
 import pytest
@@ -57,3 +59,26 @@ def test_an_app_without_arguments_shows_its_help(
     output = capsys.readouterr()
     assert "What this is for." in output.out + output.err
     assert "completion" not in output.out + output.err
+
+
+def test_an_error_comes_back_whole_from_another_process() -> None:
+    error = pickle.loads(pickle.dumps(InputError("names.tsv", "no tab", "write one", line=3)))
+    assert str(error) == "names.tsv:3: no tab; write one"
+
+
+def test_a_full_disk_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    def app() -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "shard.parquet")
+
+    with pytest.raises(SystemExit) as stop:
+        run(app)
+    assert stop.value.code == 2
+    assert capsys.readouterr().err.startswith("error: shard.parquet: No space left on device; make room and run")
+
+
+def test_other_errors_of_the_system_keep_their_traceback() -> None:
+    def app() -> None:
+        raise OSError(errno.EIO, "broken disk")
+
+    with pytest.raises(OSError, match="broken disk"):
+        run(app)
