@@ -15,11 +15,16 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 from transformers import initialization as init
-from transformers.modeling_outputs import MaskedLMOutput, TokenClassifierOutput
+from transformers.modeling_outputs import (
+    BaseModelOutputWithPoolingAndCrossAttentions,
+    MaskedLMOutput,
+    TokenClassifierOutput,
+)
 from transformers.models.xlm_roberta.modeling_xlm_roberta import (
     XLMRobertaForSequenceClassification,
     XLMRobertaModel,
     XLMRobertaPreTrainedModel,
+    XLMRobertaSelfAttention,
 )
 from transformers.utils import ModelOutput
 from transformers.utils.generic import can_return_tuple
@@ -206,8 +211,112 @@ class KBioXLMPreTrainedModel(XLMRobertaPreTrainedModel):
                 init.zeros_(parameter)
 
 
+class KBioXLMSelfAttention(XLMRobertaSelfAttention):
+    """XLM-R's, which also works on sequences laid end to end, each attending to itself alone."""
+
+    def forward(
+        self,
+        hidden_states: torch.Tensor,
+        attention_mask: torch.Tensor | None = None,
+        runs: list[tuple[int, int]] | None = None,
+        **kwargs: Any,
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """As in transformers, but for `runs`.
+
+        Args:
+            hidden_states: (batch, sequence, hidden); with `runs` (1, pieces, hidden).
+            runs: (sequences, length) of each run of sequences that have one length, in their order.
+        """
+        if runs is None:
+            return super().forward(hidden_states, attention_mask, **kwargs)
+        heads = (self.num_attention_heads, self.attention_head_size)
+        sizes = [count * length for count, length in runs]
+        projected = [
+            projection(hidden_states[0]).view(-1, *heads).split(sizes)
+            for projection in (self.query, self.key, self.value)
+        ]
+        contexts = []
+        for (count, length), *parts in zip(runs, *projected, strict=True):
+            query, key, value = (part.view(count, length, *heads).transpose(1, 2) for part in parts)
+            context = F.scaled_dot_product_attention(  # (count, heads, length, head size)
+                query, key, value, dropout_p=self.dropout.p if self.training else 0.0, scale=self.scaling
+            )
+            contexts.append(context.transpose(1, 2).reshape(count * length, -1))
+        return torch.cat(contexts).unsqueeze(0), None
+
+
 class KBioXLMModel(KBioXLMPreTrainedModel, XLMRobertaModel):
-    """The encoder alone; forward as in `transformers.XLMRobertaModel`."""
+    """The encoder alone; forward as in `transformers.XLMRobertaModel`.
+
+    On a CPU, padding is taken out before the first layer and put back after the last, so that nothing is computed
+    for it: the hidden states of padding are 0 then. Layers see one long sequence of all pieces, and attention works
+    sequence by sequence. Where hidden states or attentions of every layer are asked for, or the model is being
+    exported or compiled, padding stays.
+    """
+
+    def __init__(self, config: KBioXLMConfig, add_pooling_layer: bool = True):
+        super().__init__(config, add_pooling_layer)
+        for index, layer in enumerate(self.encoder.layer):
+            layer.attention.self = KBioXLMSelfAttention(config, layer_idx=index)
+        self.post_init()
+
+    @can_return_tuple
+    def forward(
+        self,
+        input_ids: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        token_type_ids: torch.Tensor | None = None,
+        position_ids: torch.Tensor | None = None,
+        inputs_embeds: torch.Tensor | None = None,
+        **kwargs: Any,
+    ) -> BaseModelOutputWithPoolingAndCrossAttentions:
+        """Hidden states (batch, sequence, hidden), and the pooled first piece where there is a pooler.
+
+        Args:
+            input_ids: (batch, sequence); or `inputs_embeds`, (batch, sequence, hidden).
+            attention_mask: (batch, sequence), 0 for padding.
+        """
+        inputs = {"token_type_ids": token_type_ids, "position_ids": position_ids, "inputs_embeds": inputs_embeds}
+        if attention_mask is None or not self._takes_padding_out(attention_mask, kwargs):
+            return super().forward(input_ids, attention_mask, return_dict=True, **inputs, **kwargs)
+        if position_ids is None and input_ids is not None:
+            inputs["position_ids"] = self.embeddings.create_position_ids_from_input_ids(
+                input_ids, self.embeddings.padding_idx
+            )
+        elif position_ids is None:
+            inputs["position_ids"] = self.embeddings.create_position_ids_from_inputs_embeds(
+                inputs_embeds, self.embeddings.padding_idx
+            )
+        kept = attention_mask.bool()  # (batch, sequence)
+        sizes, order = kept.sum(dim=1).sort(stable=True)  # sequences of one length become neighbours: one run
+        lengths, counts = (tensor.tolist() for tensor in sizes.unique_consecutive(return_counts=True))
+        runs = [(count, length) for count, length in zip(counts, lengths, strict=True) if length]
+        rows, columns = kept[order].nonzero(as_tuple=True)  # (pieces,) each
+        rows = order[rows]
+        flat = {
+            name: None if tensor is None else tensor.expand(kept.shape + tensor.shape[2:])[rows, columns].unsqueeze(0)
+            for name, tensor in {"input_ids": input_ids, **inputs}.items()
+        }
+        outputs = super().forward(**flat, runs=runs, return_dict=True, **kwargs)
+        hidden = outputs.last_hidden_state.new_zeros(*kept.shape, self.config.hidden_size)
+        hidden = hidden.index_put((rows, columns), outputs.last_hidden_state[0])
+        return BaseModelOutputWithPoolingAndCrossAttentions(
+            last_hidden_state=hidden, pooler_output=None if self.pooler is None else self.pooler(hidden)
+        )
+
+    def _takes_padding_out(self, attention_mask: torch.Tensor, kwargs: dict[str, Any]) -> bool:
+        on_request = ("output_hidden_states", "output_attentions")
+        return (
+            attention_mask.dim() == 2
+            and attention_mask.device.type == "cpu"
+            and self.config._attn_implementation == "sdpa"
+            and not self.config.is_decoder
+            and not torch.compiler.is_compiling()
+            and not torch.jit.is_tracing()
+            and not any(kwargs.get(name, getattr(self.config, name)) for name in on_request)
+            and bool(attention_mask.any())
+            and not bool(attention_mask.all())
+        )
 
 
 class KBioXLMWithLMHead(KBioXLMPreTrainedModel):
@@ -526,6 +635,11 @@ class KBioXLMForSequenceClassification(KBioXLMPreTrainedModel, XLMRobertaForSequ
     """
 
     _keys_to_ignore_on_load_unexpected = [r"pooler"]  # noqa: RUF012
+
+    def __init__(self, config: KBioXLMConfig):
+        super().__init__(config)
+        self.roberta = KBioXLMModel(config, add_pooling_layer=False)
+        self.post_init()
 
 
 def iob2_forbidden(labels: Sequence[str]) -> tuple[torch.Tensor, torch.Tensor]:
