@@ -35,6 +35,20 @@ def tokenizer(recipe: RecipePath, overrides: Overrides = None) -> None:
 
 
 @app.command()
+def trim_vocabulary(recipe: RecipePath, overrides: Overrides = None) -> None:
+    """Drop the pieces that some languages do not use from a checkpoint and its tokenizer."""
+    from kbioxlm.training.trimming import TrimRecipe
+    from kbioxlm.training.trimming import trim_vocabulary as work
+
+    parsed = load_recipe(TrimRecipe, recipe, overrides)
+    report = work(parsed)
+    print(
+        f"{parsed.output}: {report['pieces']['after']:,} of {report['pieces']['before']:,} pieces, "
+        f"{report['parameters']['after']:,} of {report['parameters']['before']:,} parameters; see README.md"
+    )
+
+
+@app.command()
 def pretrain(recipe: RecipePath, overrides: Overrides = None) -> None:
     """Pretrain on monolingual text (stage 1) or on the aligned corpora (stage 2)."""
     from kbioxlm.training.pretraining import PretrainRecipe
@@ -103,7 +117,7 @@ def tag(
 
 @app.command()
 def keys(
-    command: Annotated[str, typer.Argument(help="tokenizer, pretrain, finetune, evaluate or experiment.")],
+    command: Annotated[str, typer.Argument(help="A command that reads a recipe, such as pretrain.")],
 ) -> None:
     """List the keys of a command's recipe with their types, defaults and meanings."""
     print(describe(_recipe_of(command)))
@@ -116,10 +130,11 @@ def _recipe_of(command: str) -> type[Recipe]:
     from kbioxlm.training.finetuning import FinetuneRecipe
     from kbioxlm.training.pretraining import PretrainRecipe
     from kbioxlm.training.tokenizer import TokenizerRecipe
+    from kbioxlm.training.trimming import TrimRecipe
 
     kinds: dict[str, type[Recipe]] = {
-        "tokenizer": TokenizerRecipe, "pretrain": PretrainRecipe, "finetune": FinetuneRecipe,
-        "evaluate": EvaluateRecipe, "experiment": ExperimentRecipe,
+        "tokenizer": TokenizerRecipe, "trim-vocabulary": TrimRecipe, "pretrain": PretrainRecipe,
+        "finetune": FinetuneRecipe, "evaluate": EvaluateRecipe, "experiment": ExperimentRecipe,
     }  # fmt: skip
     if command not in kinds:
         raise InputError("command line", f"{command!r} has no recipe", f"name one of {', '.join(kinds)}")

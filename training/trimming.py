@@ -1,0 +1,331 @@
+"""A checkpoint without the pieces that its languages do not use: same model, smaller embedding.
+
+XLM-R's embedding has a row for each of 250,002 pieces of a hundred languages, 192 of its 278 million parameters. A
+text is *covered* if all pieces it was cut into before are kept; it is then cut into the same pieces as before, since
+the best path of a Unigram model stays the best among fewer. Two kinds of pieces are kept for that to hold: every
+single character of a kept piece (or the tokenizer would weigh `<unk>` against it) and a piece of the lowest score
+(which the score of `<unk>` is made from).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import Field, PositiveInt
+from tokenizers import Tokenizer
+from torch import nn
+from tqdm import tqdm
+from transformers import PreTrainedTokenizerBase
+
+from kbioxlm.common.errors import InputError, shown
+from kbioxlm.common.files import read_json_lines, write_json, written_beside
+from kbioxlm.configuration_kbioxlm import KBioXLMConfig
+from kbioxlm.dataset_scripts.folder import markdown_table
+from kbioxlm.modeling_kbioxlm import KBioXLMForPreTraining, KBioXLMLMHead
+from kbioxlm.training.recipe import Recipe
+from kbioxlm.training.runs import REPORT, fingerprint, finished_report, refuse_to_replace
+from kbioxlm.training.starting_points import model_of_checkpoint
+from kbioxlm.training.tagger import check_checkpoint
+from kbioxlm.training.tokenizer import load_tokenizer
+
+BATCH = 512
+PARITY_TEXTS = 64  # of each language
+
+
+class TrimRecipe(Recipe):
+    """What `train.py trim-vocabulary` keeps."""
+
+    output: Path = Field(description="folder of the trimmed model and its tokenizer")
+    checkpoint: str = Field(description="folder or Hub id of an XLM-R or KBioXLM with its tokenizer")
+    texts: list[Path] = Field(
+        min_length=1, description="JSON-lines files of `text` and `lang` in all languages that the model is to keep"
+    )
+    min_count: PositiveInt = Field(default=1, description="a piece is kept that the texts hold so many times")
+    measured_share: float = Field(
+        default=0.05, gt=0, lt=1, description="share of the texts left out of the count, to measure what is covered"
+    )
+    max_length: PositiveInt = Field(default=128, description="pieces of a text on which hidden states are compared")
+
+
+@dataclass(frozen=True)
+class _Counts:
+    """Pieces of texts by language; `measured`: texts left out of `pieces`."""
+
+    pieces: dict[str, NDArray[np.int64]]
+    measured: dict[str, list[str]]
+
+
+def trim_vocabulary(recipe: TrimRecipe) -> dict[str, Any]:
+    """Write the trimmed checkpoint of `recipe` with a card, and compare it with the whole one.
+
+    Returns:
+        the content of `report.json`.
+
+    Raises:
+        InputError: unusable texts, or a checkpoint or tokenizer that is not of XLM-R's kind.
+    """
+    refuse_to_replace(recipe.checkpoint, recipe.output)
+    check_checkpoint(recipe.checkpoint)
+    identity = {
+        "recipe": json.loads(recipe.model_dump_json()),
+        "inputs": {str(path): fingerprint(path) for path in (Path(recipe.checkpoint), *recipe.texts)},
+    }
+    finished = finished_report(recipe.output, identity)
+    if finished is not None:
+        return finished
+    model = model_of_checkpoint(recipe.checkpoint)
+    tokenizer = load_tokenizer(recipe.checkpoint, KBioXLMConfig.from_pretrained(recipe.checkpoint))
+    counts = _count(recipe, tokenizer)
+    kept = kept_pieces(tokenizer, np.sum(list(counts.pieces.values()), axis=0), recipe.min_count)
+    trimmed_tokenizer = trimmed_backend(tokenizer, kept)
+    before = model.num_parameters()
+    reference = _hidden_states(model, tokenizer, counts.measured, kept, recipe.max_length)
+    trim_model(model, kept)
+    report = {
+        "task": "vocabulary trimming",
+        **identity,
+        "pieces": {"before": len(tokenizer), "after": len(kept)},
+        "parameters": {"before": before, "after": model.num_parameters()},
+        "coverage": {
+            language: _coverage(tokenizer, texts, counts.pieces[language], kept)
+            for language, texts in sorted(counts.measured.items())
+        },
+        "parity": _parity(model, trimmed_tokenizer, reference, kept),
+    }
+    with written_beside(recipe.output) as draft:
+        model.save_pretrained(draft)
+        tokenizer.save_pretrained(draft)
+        trimmed_tokenizer.save(str(draft / "tokenizer.json"))
+        write_json(draft / REPORT, report)
+        (draft / "README.md").write_text(_card(recipe, report), encoding="utf-8")
+    return report
+
+
+def kept_pieces(tokenizer: PreTrainedTokenizerBase, counts: NDArray[np.int64], min_count: int) -> NDArray[np.int64]:
+    """Ids of the pieces to keep, `(kept,)`, in increasing order.
+
+    Args:
+        counts: how often the texts hold each piece, `(vocabulary,)`.
+
+    Raises:
+        InputError: a tokenizer that is not Unigram.
+    """
+    vocabulary = _model_of(tokenizer.backend_tokenizer)["vocab"]
+    keep = np.zeros(len(tokenizer), dtype=bool)
+    keep[: len(counts)] = counts >= min_count
+    keep[tokenizer.all_special_ids] = True
+    ids = {piece: number for number, (piece, _) in enumerate(vocabulary)}
+    for number in np.flatnonzero(keep):
+        if number < len(vocabulary) and number not in tokenizer.all_special_ids:
+            for character in vocabulary[number][0]:
+                if character in ids:
+                    keep[ids[character]] = True
+    keep[min(range(len(vocabulary)), key=lambda number: vocabulary[number][1])] = True
+    return np.flatnonzero(keep)
+
+
+def trimmed_backend(tokenizer: PreTrainedTokenizerBase, kept: NDArray[np.int64]) -> Tokenizer:
+    """The tokenizer with the pieces `kept` alone, numbered in their order."""
+    content = json.loads(tokenizer.backend_tokenizer.to_str())
+    new = {int(old): number for number, old in enumerate(kept)}
+    vocabulary = content["model"]["vocab"]
+    content["model"]["vocab"] = [vocabulary[old] for old in kept if old < len(vocabulary)]
+    content["model"]["unk_id"] = new[content["model"]["unk_id"]]
+    content["added_tokens"] = [
+        {**token, "id": new[token["id"]]} for token in content["added_tokens"] if token["id"] in new
+    ]
+    for token in (content.get("post_processor") or {}).get("special_tokens", {}).values():
+        token["ids"] = [new[old] for old in token["ids"]]
+    return Tokenizer.from_str(json.dumps(content, ensure_ascii=False))
+
+
+@torch.no_grad()
+def trim_model(model: KBioXLMForPreTraining, kept: NDArray[np.int64]) -> None:
+    """Keep the rows `kept` of the embedding, and those of the masked-language-model head that stand for them."""
+    ids = torch.from_numpy(kept)
+    config, head = model.config, model.lm_head
+    tied = head.token_ids is None and head.decoder.weight is model.get_input_embeddings().weight
+    rows = head.rows(ids)  # of the head, -100 where a reduced one has none
+    present = rows >= 0
+    old = model.get_input_embeddings()
+    config.pad_token_id, config.bos_token_id, config.eos_token_id = (
+        int(np.searchsorted(kept, token)) for token in (config.pad_token_id, config.bos_token_id, config.eos_token_id)
+    )
+    embeddings = nn.Embedding(len(kept), old.embedding_dim, padding_idx=config.pad_token_id).to(old.weight)
+    embeddings.weight.copy_(old.weight[ids])
+    config.vocab_size = len(kept)
+    config.mlm_vocab_size = None if head.token_ids is None else int(present.sum())
+    new = KBioXLMLMHead(config).to(head.bias)
+    new.dense, new.layer_norm = head.dense, head.layer_norm
+    new.decoder.weight.copy_(head.decoder.weight[rows[present]])
+    new.bias.copy_(head.bias[rows[present]])
+    new.decoder.bias = new.bias
+    if new.token_ids is not None:
+        new.token_ids = present.nonzero().squeeze(1)
+    model.set_input_embeddings(embeddings)
+    model.lm_head = new
+    if tied:
+        new.decoder.weight = embeddings.weight
+    model.eval()
+
+
+def _model_of(backend: Tokenizer) -> dict[str, Any]:
+    model = json.loads(backend.to_str())["model"]
+    if model["type"] != "Unigram" or model.get("byte_fallback"):
+        raise InputError(
+            "checkpoint",
+            f"its tokenizer is {model['type']}",
+            "only Unigram tokenizers, such as XLM-R's, can be trimmed",
+        )
+    return model
+
+
+def _count(recipe: TrimRecipe, tokenizer: PreTrainedTokenizerBase) -> _Counts:
+    pieces: dict[str, NDArray[np.int64]] = {}
+    measured: dict[str, list[str]] = {}
+    for batch in _batches(tqdm(_texts(recipe.texts), desc="counting pieces", unit=" texts")):
+        for language in sorted({language for language, _ in batch}):
+            texts = [text for code, text in batch if code == language]
+            left_out = [text for text in texts if _is_measured(text, recipe.measured_share)]
+            measured.setdefault(language, []).extend(left_out)
+            counted = [text for text in texts if not _is_measured(text, recipe.measured_share)]
+            counts = pieces.setdefault(language, np.zeros(len(tokenizer), dtype=np.int64))
+            for ids in _encode(tokenizer, counted):
+                counts += np.bincount(ids, minlength=len(tokenizer))
+    if not pieces:
+        raise InputError(", ".join(map(str, recipe.texts)), "no text in any object", "give texts that are not blank")
+    return _Counts(pieces, measured)
+
+
+def _texts(paths: list[Path]) -> Iterator[tuple[str, str]]:
+    for path in paths:
+        for line, record in read_json_lines(path, required=("text", "lang")):
+            if not isinstance(record["text"], str) or not isinstance(record["lang"], str):
+                raise InputError(path, f"not two strings: {shown(record)}", "give `text` and `lang`", line=line)
+            if record["text"].strip():
+                yield record["lang"], record["text"]
+
+
+def _batches(texts: Iterator[tuple[str, str]]) -> Iterator[list[tuple[str, str]]]:
+    batch = []
+    for text in texts:
+        batch.append(text)
+        if len(batch) == BATCH:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _is_measured(text: str, share: float) -> bool:
+    """Decided by the text itself, so that a repeated text is never on both sides."""
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=4).digest()) < share * 2**32
+
+
+def _encode(tokenizer: PreTrainedTokenizerBase, texts: list[str]) -> list[list[int]]:
+    return tokenizer(texts, return_attention_mask=False, verbose=False)["input_ids"] if texts else []
+
+
+def _coverage(
+    tokenizer: PreTrainedTokenizerBase, texts: list[str], counted: NDArray[np.int64], kept: NDArray[np.int64]
+) -> dict[str, Any]:
+    """What of `texts`, which were not counted, is covered."""
+    is_kept = np.zeros(len(tokenizer), dtype=bool)
+    is_kept[kept] = True
+    covered = pieces = lost = 0
+    for first in range(0, len(texts), BATCH):
+        for ids in _encode(tokenizer, texts[first : first + BATCH]):
+            missing = int((~is_kept[ids]).sum())
+            covered += missing == 0
+            pieces += len(ids)
+            lost += missing
+    return {
+        "texts": len(texts),
+        "covered_texts": covered,
+        "pieces": pieces,
+        "lost_pieces": lost,
+        "counted_pieces": int(counted.sum()),
+    }
+
+
+@torch.no_grad()
+def _hidden_states(
+    model: KBioXLMForPreTraining,
+    tokenizer: PreTrainedTokenizerBase,
+    measured: Mapping[str, list[str]],
+    kept: NDArray[np.int64],
+    max_length: int,
+) -> list[tuple[str, list[int], torch.Tensor]]:
+    """Some covered texts of each language with their pieces and hidden states (pieces, hidden)."""
+    model.eval()
+    states = []
+    allowed = set(kept.tolist())
+    for language in sorted(measured):
+        covered = [
+            (text, ids)
+            for text, ids in zip(measured[language], _encode(tokenizer, measured[language]), strict=True)
+            if allowed.issuperset(ids)
+        ]
+        for text, ids in covered[:PARITY_TEXTS]:
+            states.append((text, ids, model.roberta(torch.tensor([ids[:max_length]])).last_hidden_state[0]))
+    return states
+
+
+@torch.no_grad()
+def _parity(
+    model: KBioXLMForPreTraining,
+    tokenizer: Tokenizer,
+    reference: list[tuple[str, list[int], torch.Tensor]],
+    kept: NDArray[np.int64],
+) -> dict[str, Any]:
+    """How the trimmed model differs on covered texts: pieces, and the largest difference of a hidden state."""
+    same, largest = 0, 0.0
+    for text, ids, expected in reference:
+        found = tokenizer.encode(text).ids
+        if kept[found].tolist() == ids:
+            same += 1
+            hidden = model.roberta(torch.tensor([found[: len(expected)]])).last_hidden_state[0]
+            largest = max(largest, float((hidden - expected).abs().max()))
+    return {"texts": len(reference), "same_pieces": same, "largest_difference": largest}
+
+
+def _card(recipe: TrimRecipe, report: dict[str, Any]) -> str:
+    pieces, parameters, parity = report["pieces"], report["parameters"], report["parity"]
+    rows = [
+        (
+            language, figures["texts"], f"{100 * figures['covered_texts'] / max(1, figures['texts']):.2f}%",
+            f"{100 * figures['lost_pieces'] / max(1, figures['pieces']):.4f}%",
+        )
+        for language, figures in report["coverage"].items()
+    ]  # fmt: skip
+    languages = "\n".join(f"- {language}" for language in report["coverage"])
+    return f"""---
+language:
+{languages}
+library_name: transformers
+tags:
+- biomedical
+- trimmed vocabulary
+---
+
+# {Path(recipe.checkpoint).name}, vocabulary trimmed
+
+{pieces["after"]:,} of {pieces["before"]:,} pieces are kept, {parameters["after"]:,} of {parameters["before"]:,}
+parameters. A piece is kept if the counted texts hold it at least {recipe.min_count} times, or if it is a character of
+such a piece.
+
+On text whose pieces are all kept nothing changes: of {parity["texts"]} such texts {parity["same_pieces"]} are cut into
+the same pieces, and no hidden state differs by more than {parity["largest_difference"]:.1e}. Other text is cut into
+shorter pieces, or into `<unk>` where a character was lost; other languages are not to be expected to work. Measured on
+texts that were not counted:
+
+{markdown_table(("language", "texts", "covered", "pieces lost"), rows)}
+"""
