@@ -71,6 +71,8 @@ class KBioXLMConfig(XLMRobertaConfig):
         mlm_vocab_size: rows of the reduced masked-language-model head (37,030 in appendix A.1 of the paper).
             `None` keeps the whole vocabulary, with the decoder tied to the word embeddings. Which input id a
             row stands for is a tensor of the checkpoint, see `KBioXLMForPreTraining.reduce_mlm_head`.
+        mlm_head_transform: whether the masked-language-model head has XLM-R's dense layer, GELU and layer norm before
+            its decoder. The checkpoint that the paper's authors published has the decoder alone.
         num_passage_relations: classes of the passage relation head (section 3.1.4: positive, random, context).
         use_crf: whether `KBioXLMForTokenClassification` scores label sequences with a CRF; otherwise every
             piece is classified by itself.
@@ -89,6 +91,7 @@ class KBioXLMConfig(XLMRobertaConfig):
     type_vocab_size: int = 1
     layer_norm_eps: float = 1e-5
     mlm_vocab_size: int | None = None
+    mlm_head_transform: bool = True
     num_passage_relations: int = 3
     use_crf: bool = True
 
@@ -114,8 +117,9 @@ class KBioXLMConfig(XLMRobertaConfig):
             )
         if not (_is_int(self.num_passage_relations) and self.num_passage_relations >= 2):
             raise ValueError(f"num_passage_relations={self.num_passage_relations!r}: give a whole number of at least 2")
-        if not isinstance(self.use_crf, bool):
-            raise ValueError(f"use_crf={self.use_crf!r}: give true or false")
+        for key in ("mlm_head_transform", "use_crf"):
+            if not isinstance(getattr(self, key), bool):
+                raise ValueError(f"{key}={getattr(self, key)!r}: give true or false")
         if self.num_attention_heads < 1 or self.hidden_size % self.num_attention_heads:
             raise ValueError(
                 f"hidden_size={self.hidden_size} does not divide by num_attention_heads={self.num_attention_heads}: "

@@ -63,6 +63,7 @@ class KBioXLMForPreTrainingOutput(ModelOutput):
 class KBioXLMLMHead(nn.Module):
     """XLM-R's head for masked pieces, over the whole vocabulary or a reduced one (appendix A.1).
 
+    With `config.mlm_head_transform` false it is the decoder alone, as in the checkpoint of the paper's authors.
     `token_ids` (rows,), int64 and strictly increasing, holds the input id each row stands for; it is None for
     the whole vocabulary, where row and input id are the same.
     """
@@ -72,15 +73,17 @@ class KBioXLMLMHead(nn.Module):
     def __init__(self, config: KBioXLMConfig):
         super().__init__()
         rows = config.vocab_size if config.mlm_vocab_size is None else config.mlm_vocab_size
-        self.dense = nn.Linear(config.hidden_size, config.hidden_size)
-        self.layer_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        if config.mlm_head_transform:
+            self.dense = nn.Linear(config.hidden_size, config.hidden_size)
+            self.layer_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        self.transforms = config.mlm_head_transform
         self.decoder = nn.Linear(config.hidden_size, rows)
         self.bias = nn.Parameter(torch.zeros(rows))  # decoder.bias is tied to it: checkpoints hold this name
         self.register_buffer("token_ids", None if config.mlm_vocab_size is None else torch.arange(rows))
 
     def forward(self, hidden: torch.Tensor) -> torch.Tensor:
         """(…, hidden) to logits (…, rows)."""
-        return self.decoder(self.layer_norm(F.gelu(self.dense(hidden))))
+        return self.decoder(self.layer_norm(F.gelu(self.dense(hidden))) if self.transforms else hidden)
 
     def rows(self, ids: torch.Tensor) -> torch.Tensor:
         """The row of each input id, in the shape of `ids`; -100 where there is none."""
@@ -409,7 +412,8 @@ class KBioXLMWithLMHead(KBioXLMPreTrainedModel):
         old, rows = self.lm_head, self.lm_head.rows(ids)
         self.config.mlm_vocab_size = len(ids)
         head = KBioXLMLMHead(self.config).to(old.bias)
-        head.dense, head.layer_norm = old.dense, old.layer_norm
+        if head.transforms:
+            head.dense, head.layer_norm = old.dense, old.layer_norm
         head.decoder.weight.copy_(old.decoder.weight[rows])
         head.decoder.bias.copy_(old.decoder.bias[rows])
         head.bias.copy_(head.decoder.bias)

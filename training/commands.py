@@ -35,6 +35,19 @@ def tokenizer(recipe: RecipePath, overrides: Overrides = None) -> None:
 
 
 @app.command()
+def convert(recipe: RecipePath, overrides: Overrides = None) -> None:
+    """Turn the pickle that the paper's authors published into a KBioXLM folder with safetensors."""
+    from kbioxlm.training.conversion import ConvertRecipe
+    from kbioxlm.training.conversion import convert as work
+
+    parsed = load_recipe(ConvertRecipe, recipe, overrides)
+    report = work(parsed)
+    print(
+        f"{parsed.output}: {report['tensors']} tensors, head of {report['head_rows']:,} pieces ({report['token_ids']})"
+    )
+
+
+@app.command()
 def trim_vocabulary(recipe: RecipePath, overrides: Overrides = None) -> None:
     """Drop the pieces that some languages do not use from a checkpoint and its tokenizer."""
     from kbioxlm.training.trimming import TrimRecipe
@@ -125,6 +138,7 @@ def keys(
 
 def _recipe_of(command: str) -> type[Recipe]:
     from kbioxlm.common.errors import InputError
+    from kbioxlm.training.conversion import ConvertRecipe
     from kbioxlm.training.evaluation import EvaluateRecipe
     from kbioxlm.training.experiment_recipe import ExperimentRecipe
     from kbioxlm.training.finetuning import FinetuneRecipe
@@ -133,8 +147,9 @@ def _recipe_of(command: str) -> type[Recipe]:
     from kbioxlm.training.trimming import TrimRecipe
 
     kinds: dict[str, type[Recipe]] = {
-        "tokenizer": TokenizerRecipe, "trim-vocabulary": TrimRecipe, "pretrain": PretrainRecipe,
-        "finetune": FinetuneRecipe, "evaluate": EvaluateRecipe, "experiment": ExperimentRecipe,
+        "tokenizer": TokenizerRecipe, "convert": ConvertRecipe, "trim-vocabulary": TrimRecipe,
+        "pretrain": PretrainRecipe, "finetune": FinetuneRecipe, "evaluate": EvaluateRecipe,
+        "experiment": ExperimentRecipe,
     }  # fmt: skip
     if command not in kinds:
         raise InputError("command line", f"{command!r} has no recipe", f"name one of {', '.join(kinds)}")

@@ -164,7 +164,8 @@ def trim_model(model: KBioXLMForPreTraining, kept: NDArray[np.int64]) -> None:
     config.vocab_size = len(kept)
     config.mlm_vocab_size = None if head.token_ids is None else int(present.sum())
     new = KBioXLMLMHead(config).to(head.bias)
-    new.dense, new.layer_norm = head.dense, head.layer_norm
+    if new.transforms:
+        new.dense, new.layer_norm = head.dense, head.layer_norm
     new.decoder.weight.copy_(head.decoder.weight[rows[present]])
     new.bias.copy_(head.bias[rows[present]])
     new.decoder.bias = new.bias

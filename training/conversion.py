@@ -1,0 +1,188 @@
+"""The checkpoint that the paper's authors published, as one of ours.
+
+Theirs is a pickle of an XLM-R token classifier: encoder `roberta.*`, a linear head `classifier.*` whose "labels" are
+the reduced vocabulary, straight on the last hidden states, and perhaps a linear passage head `cls_classifier.*` with
+four outputs, all perhaps behind `model.`. Which piece a row of the head stands for is in none of their files: the
+rows are in the order of the input ids, and each began as a copy of its piece's embedding, which it still resembles
+most. That is how `recovered_token_ids` finds them, and it refuses to guess where it is not clear.
+"""
+
+from __future__ import annotations
+
+import json
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import Field
+from torch.nn import functional as F
+
+from kbioxlm.common.errors import InputError, shown
+from kbioxlm.common.files import require_file, write_json, written_beside
+from kbioxlm.configuration_kbioxlm import KBioXLMConfig
+from kbioxlm.modeling_kbioxlm import KBioXLMForPreTraining
+from kbioxlm.training.recipe import Recipe
+from kbioxlm.training.runs import REPORT, fingerprint, finished_report, refuse_to_replace
+from kbioxlm.training.tokenizer import load_tokenizer
+
+PICKLE = "pytorch_model.bin"
+SHAPE = (
+    *("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "hidden_act"),
+    *("max_position_embeddings", "type_vocab_size", "layer_norm_eps", "pad_token_id", "bos_token_id", "eos_token_id"),
+)
+CHUNK = 1024  # rows of the head compared with the embedding at once
+
+
+class ConvertRecipe(Recipe):
+    """What `train.py convert` reads."""
+
+    output: Path = Field(description="folder of the converted model")
+    checkpoint: Path = Field(description=f"folder of the authors' model: {PICKLE} and config.json")
+    tokenizer: str | None = Field(default=None, description="folder or Hub id; by default that of the checkpoint")
+    token_ids: Path | None = Field(
+        default=None, description="JSON list of the head's input ids; by default they are recovered from the weights"
+    )
+
+
+def convert(recipe: ConvertRecipe) -> dict[str, Any]:
+    """Write the authors' checkpoint as a KBioXLM folder: safetensors, the reduced head kept, our code beside it.
+
+    Returns:
+        the content of `report.json`.
+
+    Raises:
+        InputError: files that are missing, or weights that are not in their layout.
+    """
+    refuse_to_replace(str(recipe.checkpoint), recipe.output)
+    path = require_file(recipe.checkpoint / PICKLE)
+    identity = {
+        "recipe": json.loads(recipe.model_dump_json()),
+        "inputs": {"checkpoint": fingerprint(recipe.checkpoint)},
+    }
+    finished = finished_report(recipe.output, identity)
+    if finished is not None:
+        return finished
+    weights = read_weights(path)
+    head = weights.pop("classifier.weight"), weights.pop("classifier.bias")
+    embedding = weights["roberta.embeddings.word_embeddings.weight"]
+    if recipe.token_ids is None:
+        ids = recovered_token_ids(head[0], embedding)
+    else:
+        ids = _given_token_ids(recipe.token_ids, len(head[0]))
+    config = _config(recipe.checkpoint, len(embedding), len(ids))
+    model = KBioXLMForPreTraining(config)
+    encoder = {name: weight for name, weight in weights.items() if name.startswith("roberta.")}
+    _load(model, {**encoder, "lm_head.decoder.weight": head[0], "lm_head.bias": head[1]}, path)
+    model.lm_head.token_ids = ids
+    tokenizer = load_tokenizer(recipe.tokenizer or recipe.checkpoint, config)
+    report = {
+        "task": "conversion",
+        **identity,
+        "tensors": len(encoder) + 2,
+        "parameters": model.num_parameters(),
+        "head_rows": len(ids),
+        "token_ids": "recovered" if recipe.token_ids is None else "given",
+        "left_out": sorted(name for name in weights if name not in encoder),
+    }
+    with written_beside(recipe.output) as draft:
+        model.save_pretrained(draft)
+        tokenizer.save_pretrained(draft)
+        write_json(draft / REPORT, report)
+    return report
+
+
+def read_weights(path: Path) -> dict[str, torch.Tensor]:
+    """The tensors of the authors' pickle by name, without `model.` in front. No code of the pickle is run.
+
+    Raises:
+        InputError: not a pickle of tensors, or without the encoder or the head.
+    """
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+        raise InputError(
+            path, f"not a pickle of tensors alone ({error})", "fetch it again from where it was published"
+        ) from error
+    if not isinstance(content, dict) or not all(isinstance(tensor, torch.Tensor) for tensor in content.values()):
+        raise InputError(path, "holds more than tensors by name", "give the model's own state, not a training state")
+    weights = {str(name).removeprefix("model."): tensor for name, tensor in content.items()}
+    for name in ("roberta.embeddings.word_embeddings.weight", "classifier.weight", "classifier.bias"):
+        if name not in weights:
+            raise InputError(path, f"no {name!r} among its {len(weights)} tensors", "give the authors' own checkpoint")
+    return {
+        name: tensor
+        for name, tensor in weights.items()
+        if not name.startswith("roberta.pooler.") and not name.endswith((".position_ids", ".token_type_ids"))
+    }
+
+
+def recovered_token_ids(head: torch.Tensor, embedding: torch.Tensor) -> torch.Tensor:
+    """The input id of each row of the head, `(rows,)`: the piece whose embedding it resembles most (cosine).
+
+    The first four rows and the last are `<s>`, `<pad>`, `</s>`, `<unk>` and `<mask>`, which their code always adds.
+
+    Args:
+        head: (rows, hidden).
+        embedding: (vocabulary, hidden).
+
+    Raises:
+        InputError: the ids found do not increase from row to row, as they do in the authors' order.
+    """
+    pieces = F.normalize(embedding.float(), dim=1)
+    closest = [(F.normalize(rows.float(), dim=1) @ pieces.T).argmax(dim=1) for rows in head[4:-1].split(CHUNK)]
+    ids = torch.cat([torch.arange(4), *closest, torch.tensor([len(embedding) - 1])])
+    falls = (ids[1:] <= ids[:-1]).nonzero().flatten()
+    if len(falls):
+        row = int(falls[0])
+        raise InputError(
+            "classifier.weight",
+            f"rows {row} and {row + 1} resemble pieces {int(ids[row])} and {int(ids[row + 1])}, which are not in order "
+            f"({len(falls)} such places)",
+            "give the input ids of its rows as `token_ids`",
+        )
+    return ids
+
+
+def _given_token_ids(path: Path, rows: int) -> torch.Tensor:
+    try:
+        ids = json.loads(require_file(path).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(path, f"not JSON ({error})", "write a list of input ids") from error
+    if not isinstance(ids, list) or not all(type(one) is int for one in ids) or len(set(ids)) != rows:
+        raise InputError(path, f"cannot use {shown(ids)}", f"write a list of {rows} different input ids, one a row")
+    return torch.tensor(sorted(ids))
+
+
+def _config(folder: Path, vocabulary: int, rows: int) -> KBioXLMConfig:
+    """The shape in `folder`'s config.json; its 37,030 labels, which are pieces, and its model type are left behind."""
+    path = require_file(folder / "config.json")
+    content = json.loads(path.read_text(encoding="utf-8"))
+    missing = [key for key in SHAPE if key not in content]
+    if missing:
+        raise InputError(path, f"no {missing[0]!r}", "put the config.json of this checkpoint beside it")
+    if content["vocab_size"] != vocabulary:
+        raise InputError(
+            path, f"vocab_size is {content['vocab_size']}, the embedding has {vocabulary} rows",
+            "put the config.json of this checkpoint beside it",
+        )  # fmt: skip
+    return KBioXLMConfig(**{key: content[key] for key in SHAPE}, mlm_vocab_size=rows, mlm_head_transform=False)
+
+
+def _load(model: KBioXLMForPreTraining, weights: dict[str, torch.Tensor], path: Path) -> None:
+    """Put every weight in its place: none may be missing, left over, or of another shape."""
+    own = model.state_dict()
+    unknown = sorted(set(weights) - set(own))
+    if unknown:
+        raise InputError(path, f"unknown tensor {unknown[0]!r}", "give an XLM-R-shaped checkpoint")
+    for name, tensor in weights.items():
+        if own[name].shape != tensor.shape:
+            raise InputError(
+                path, f"{name} has shape {tuple(tensor.shape)}, config.json asks for {tuple(own[name].shape)}",
+                "put the config.json of this checkpoint beside it",
+            )  # fmt: skip
+    expected = {name for name in own if name.startswith("roberta.")}
+    missing = sorted(expected - set(weights))
+    if missing:
+        raise InputError(path, f"{len(missing)} tensors are missing, {missing[0]!r} among them", "fetch it again")
+    model.load_state_dict(weights, strict=False)
