@@ -20,6 +20,7 @@ from kbioxlm.common.files import written_beside
 
 ROWS_PER_GROUP = 10_000
 ROWS_PER_SHARD = 200_000
+COMPRESSION = "zstd"
 CARD = "README.md"
 STATISTICS = "stats.json"
 
@@ -31,6 +32,17 @@ def dataset_folder(target: str | Path) -> Iterator[Path]:
     Raises:
         InputError: `target` is a file, or a folder with content that is not a data set folder.
     """
+    with written_beside(require_replaceable(target)) as draft:
+        draft.mkdir(parents=True)
+        yield draft
+
+
+def require_replaceable(target: str | Path) -> Path:
+    """`target` as a Path, after checking that it is free, an empty folder, or an earlier data set.
+
+    Raises:
+        InputError: it is a file, or a folder with content that is not a data set folder.
+    """
     target = Path(target)
     if target.exists() and not target.is_dir():
         raise InputError(target, "is a file", "give a folder that does not exist yet")
@@ -40,9 +52,12 @@ def dataset_folder(target: str | Path) -> Iterator[Path]:
             f"is a folder with other content (no {STATISTICS})",
             "give a folder that does not exist yet; only an earlier data set is replaced",
         )
-    with written_beside(target) as draft:
-        draft.mkdir(parents=True)
-        yield draft
+    return target
+
+
+def shard_name(number: int) -> str:
+    """The file name of a shard."""
+    return f"part-{number:05d}.parquet"
 
 
 class ShardWriter:
@@ -81,8 +96,8 @@ class ShardWriter:
             self._writer = None
 
     def _open(self) -> None:
-        path = self.folder / f"part-{self.shards:05d}.parquet"
-        self._writer = pq.ParquetWriter(path, self.schema, compression="zstd")
+        path = self.folder / shard_name(self.shards)
+        self._writer = pq.ParquetWriter(path, self.schema, compression=COMPRESSION)
         self.shards += 1
         self._rows_in_shard = 0
 
@@ -106,19 +121,64 @@ def read_table(folder: str | Path, config: str, columns: Sequence[str]) -> pa.Ta
     Raises:
         InputError: no shards, a shard that is not Parquet, or a column that is missing.
     """
+    tables = []
+    for shard in _required_shards(folder, config):
+        _require_columns(shard, columns)
+        try:
+            tables.append(pq.read_table(shard, columns=list(columns)))
+        except (pa.ArrowInvalid, OSError) as error:
+            raise _unreadable(shard, error) from error
+    return pa.concat_tables(tables)
+
+
+def read_batches(folder: str | Path, config: str, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    """The rows of one config in `columns`, a few at a time.
+
+    Raises:
+        InputError: as `read_table`.
+    """
+    for shard in _required_shards(folder, config):
+        _require_columns(shard, columns)
+        try:
+            with pq.ParquetFile(shard) as file:
+                yield from file.iter_batches(columns=list(columns))
+        except (pa.ArrowInvalid, OSError) as error:
+            raise _unreadable(shard, error) from error
+
+
+def column_names(folder: str | Path, config: str) -> list[str]:
+    """The columns of one config.
+
+    Raises:
+        InputError: no shards, or a shard that is not Parquet.
+    """
+    names: list[str] = _schema(_required_shards(folder, config)[0]).names
+    return names
+
+
+def _required_shards(folder: str | Path, config: str) -> list[Path]:
     shards = _shards(Path(folder), config)
     if not shards:
         raise InputError(folder, f"no {config}/*.parquet in it", "give a folder written by the script that makes it")
-    tables = []
-    for shard in shards:
-        try:
-            missing = [column for column in columns if column not in pq.read_schema(shard).names]
-            if missing:
-                raise InputError(shard, f"no column {missing[0]!r}", "build the folder again with this version")
-            tables.append(pq.read_table(shard, columns=list(columns)))
-        except (pa.ArrowInvalid, OSError) as error:
-            raise InputError(shard, f"not a readable Parquet file ({error})", "build the folder again") from error
-    return pa.concat_tables(tables)
+    return shards
+
+
+def _require_columns(shard: Path, columns: Sequence[str]) -> None:
+    known = _schema(shard).names
+    missing = [column for column in columns if column not in known]
+    if missing:
+        raise InputError(shard, f"no column {missing[0]!r}", "build the folder again with this version")
+
+
+def _schema(shard: Path) -> pa.Schema:
+    try:
+        return pq.read_schema(shard)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise _unreadable(shard, error) from error
+
+
+def _unreadable(shard: Path, error: Exception) -> InputError:
+    return InputError(shard, f"not a readable Parquet file ({error})", "build the folder again")
 
 
 def write_card(folder: Path, front_matter: Mapping[str, Any], configs: Sequence[str], body: str) -> None:

@@ -19,6 +19,11 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).parents[1]
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 DECLARED = {canonicalize_name(r.name): r for r in map(Requirement, PROJECT["project"]["dependencies"])}
+OPTIONAL = {
+    canonicalize_name(r.name): r
+    for extra in PROJECT["project"]["optional-dependencies"].values()
+    for r in map(Requirement, extra)
+}
 CODE = [
     path
     for folder in (".", "common", "training", "dataset_scripts")
@@ -86,7 +91,10 @@ def test_pins_are_within_the_declared_ranges() -> None:
     for name, requirement in DECLARED.items():
         assert name in versions, f"{name} is declared but not pinned"
         assert requirement.specifier.contains(versions[name]), f"{name}=={versions[name]} is outside {requirement}"
-    assert not set(versions) & set(pins(ROOT / "requirements-dev.txt")), "pinned twice"
+    development = pins(ROOT / "requirements-dev.txt")
+    assert not set(versions) & set(development), "pinned twice"
+    for name, requirement in OPTIONAL.items():
+        assert requirement.specifier.contains(development[name]), f"{name}=={development[name]} is outside {requirement}"
 
 
 def test_every_import_is_declared() -> None:
@@ -95,7 +103,7 @@ def test_every_import_is_declared() -> None:
     for path in CODE:
         for name in imports(path) - set(sys.stdlib_module_names) - {"kbioxlm"}:
             candidates = {canonicalize_name(distribution) for distribution in distributions.get(name, [name])}
-            if not candidates & set(DECLARED):
+            if not candidates & {*DECLARED, *OPTIONAL}:
                 undeclared.setdefault(name, []).append(str(path.relative_to(ROOT)))
     assert not undeclared
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from kbioxlm.common.cli import new_app
-from kbioxlm.training.recipe import Recipe, describe, load_recipe
+from kbioxlm.common.recipe import Recipe, describe, load_recipe
 
 app = new_app(
     "Train and evaluate knowledge-anchored multilingual models. Every command takes a YAML recipe and overrides "

@@ -20,9 +20,9 @@ from torch.nn import functional as F
 
 from kbioxlm.common.errors import InputError, shown
 from kbioxlm.common.files import require_file, write_json, written_beside
+from kbioxlm.common.recipe import Recipe
 from kbioxlm.configuration_kbioxlm import KBioXLMConfig
 from kbioxlm.modeling_kbioxlm import KBioXLMForPreTraining
-from kbioxlm.training.recipe import Recipe
 from kbioxlm.training.runs import REPORT, fingerprint, finished_report, refuse_to_replace
 from kbioxlm.training.tokenizer import load_tokenizer
 

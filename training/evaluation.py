@@ -15,6 +15,7 @@ from transformers.utils import logging as transformers_logging
 
 from kbioxlm.common.errors import InputError
 from kbioxlm.common.files import write_json
+from kbioxlm.common.recipe import Recipe
 from kbioxlm.modeling_kbioxlm import KBioXLMForPreTraining
 from kbioxlm.training.device import has_fast_bfloat16
 from kbioxlm.training.ner import check_labels, entity_labels, load_ner
@@ -27,7 +28,6 @@ from kbioxlm.training.probes import (
     seen_pairs,
     sentence_retrieval,
 )
-from kbioxlm.training.recipe import Recipe
 from kbioxlm.training.runs import REPORT, fingerprint
 from kbioxlm.training.tagger import check_checkpoint, check_length, load_tagger, prepare, score
 from kbioxlm.training.tokenizer import load_tokenizer

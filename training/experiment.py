@@ -19,7 +19,7 @@ from kbioxlm.common.files import write_json, written_beside
 from kbioxlm.dataset_scripts.benchmarks.folder import write_benchmarks
 from kbioxlm.dataset_scripts.benchmarks.published import read_published, training_texts
 from kbioxlm.dataset_scripts.corpora.build import CorporaSettings, build_corpora
-from kbioxlm.dataset_scripts.knowledge.build import build_knowledge_base
+from kbioxlm.dataset_scripts.knowledge.build import BuildSettings, build_from_umls
 from kbioxlm.training.evaluation import run_probes
 from kbioxlm.training.experiment_recipe import ExperimentRecipe, Plan
 from kbioxlm.training.finetuning import finetune
@@ -102,7 +102,7 @@ def _prepare_data(recipe: ExperimentRecipe, plan: Plan) -> dict[str, float]:
         spent |= _once(out, "benchmarks", {"source": fingerprint(source)}, built, benchmarks)
     spent |= _once(
         out, "knowledge base", {"umls": fingerprint(recipe.umls), "languages": recipe.languages}, [plan.knowledge_base],
-        lambda: build_knowledge_base(recipe.umls, plan.knowledge_base, recipe.languages),
+        lambda: build_from_umls(recipe.umls, plan.knowledge_base, settings=BuildSettings(recipe.languages)),
     )  # fmt: skip
     settings = CorporaSettings(languages=recipe.languages, seed=recipe.seed, **recipe.corpora.model_dump())
     texts = [fingerprint(path) for path in plan.texts]

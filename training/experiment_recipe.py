@@ -8,10 +8,10 @@ from typing import Any
 from pydantic import Field, NonNegativeInt, PositiveInt
 
 from kbioxlm.common.errors import InputError
+from kbioxlm.common.recipe import Recipe, parse_recipe
 from kbioxlm.training.evaluation import Probes
 from kbioxlm.training.finetuning import FinetuneRecipe
 from kbioxlm.training.pretraining import PretrainRecipe
-from kbioxlm.training.recipe import Recipe, parse_recipe
 from kbioxlm.training.tokenizer import TokenizerRecipe
 
 

@@ -15,10 +15,10 @@ from transformers import Trainer, TrainingArguments, set_seed
 
 from kbioxlm.common.errors import InputError
 from kbioxlm.common.files import write_json, written_beside
+from kbioxlm.common.recipe import Recipe
 from kbioxlm.training.device import trainer_device
 from kbioxlm.training.ner import NerData, carve_dev, check_disjoint, check_labels, iob2_tags, load_ner
 from kbioxlm.training.plots import loss_curve
-from kbioxlm.training.recipe import Recipe
 from kbioxlm.training.runs import REPORT, fingerprint, finished_report, refuse_to_replace, resume_point, work_folder
 from kbioxlm.training.spans import IGNORED
 from kbioxlm.training.tagger import Prepared, check_checkpoint, check_length, load_tagger, pad, prepare, score

@@ -62,7 +62,7 @@ def load_ner(source: str | Path, split: str) -> NerData:
 
     Args:
         source: an IOB file; or `folder:config` or `folder:config:split`, a configuration of a data set folder
-            (or of a data set on the Hub) with the columns of `docs/data-formats.md`, "Benchmarks".
+            (or of a data set on the Hub) with the columns of `docs/benchmarks.md`.
         split: the split that is read where `source` names none; an IOB file has no splits.
 
     Raises:
@@ -99,7 +99,7 @@ def _dataset_rows(source: str, place: str, config: str, split: str) -> list[dict
         raise InputError(source, f"no folder {place}", "build it first, or check the path")
     missing = [column for column in _COLUMNS if column not in table.column_names]
     if missing:
-        raise InputError(source, f"no column {', '.join(missing)}", "write the columns of docs/data-formats.md")
+        raise InputError(source, f"no column {', '.join(missing)}", "write the columns of docs/benchmarks.md")
     return table.to_pylist()
 
 

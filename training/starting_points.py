@@ -14,9 +14,9 @@ from tqdm import tqdm
 from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
 from kbioxlm.common.errors import InputError
+from kbioxlm.common.recipe import Recipe
 from kbioxlm.configuration_kbioxlm import KBioXLMConfig
 from kbioxlm.modeling_kbioxlm import KBioXLMForPreTraining
-from kbioxlm.training.recipe import Recipe
 
 
 class ModelShape(Recipe):

@@ -23,7 +23,7 @@ from transformers import AutoTokenizer, PretrainedConfig, PreTrainedTokenizerBas
 
 from kbioxlm.common.errors import InputError, shown
 from kbioxlm.common.files import read_json_lines, written_beside
-from kbioxlm.training.recipe import Recipe
+from kbioxlm.common.recipe import Recipe
 
 _FUSED = re.compile(r"▁[\u3040-\u30ff\u3400-\u9fff]")
 _SPECIAL = ("<s>", "<pad>", "</s>", "<unk>", "<mask>")

@@ -27,10 +27,10 @@ from transformers import PreTrainedTokenizerBase
 
 from kbioxlm.common.errors import InputError, shown
 from kbioxlm.common.files import read_json_lines, write_json, written_beside
+from kbioxlm.common.recipe import Recipe
 from kbioxlm.configuration_kbioxlm import KBioXLMConfig
 from kbioxlm.dataset_scripts.folder import markdown_table
 from kbioxlm.modeling_kbioxlm import KBioXLMForPreTraining, KBioXLMLMHead
-from kbioxlm.training.recipe import Recipe
 from kbioxlm.training.runs import REPORT, fingerprint, finished_report, refuse_to_replace
 from kbioxlm.training.starting_points import model_of_checkpoint
 from kbioxlm.training.tagger import check_checkpoint

@@ -2,70 +2,44 @@
 
 from __future__ import annotations
 
-import hashlib
-import shutil
-from collections import Counter
-from pathlib import Path
-
-import pyarrow as pa
-import pyarrow.parquet as pq
-
-from kbioxlm.dataset_scripts.corpora.rows import Row, RowWriter, from_table
+import numpy as np
+from numpy.typing import NDArray
 
 
-class BalancedWriter:
-    """Collects rows in a scratch folder, and at the end writes those that keep the languages in balance.
+def balanced(target: NDArray[np.uint8], replaced: NDArray[np.uint16], key: NDArray[np.uint64]) -> NDArray[np.bool_]:
+    """Which rows are kept: `(rows,)`.
 
-    Rows replaced into the language with the fewest replaced entities are all kept; of the others, the first in
-    an order that depends on their ids and the seed alone, up to the same number of replaced entities.
+    Rows replaced into the language with the fewest replaced entities are all kept; of the others, those that come
+    first by their keys, up to the same number of replaced entities. A language into which nothing is replaced at
+    all does not count.
 
     Args:
-        folder: of the config to write.
-        scratch: a folder that does not exist yet; it is gone after `close`.
-        seed: of the order.
+        target: the language that the names of a row are replaced into.
+        replaced: replaced names of a row.
+        key: decides the order; drawn from the seed and the row's id.
     """
+    kept = np.zeros(len(target), bool)
+    languages = np.unique(target)
+    goal = min((int(replaced[target == language].sum(dtype=np.int64)) for language in languages), default=0)
+    for language in languages:
+        rows = np.flatnonzero(target == language)
+        rows = rows[np.argsort(key[rows], kind="stable")]
+        kept[rows[_filling(replaced[rows].astype(np.int64), goal)]] = True
+    return kept
 
-    def __init__(self, folder: Path, scratch: Path, seed: int):
-        self._folder = folder
-        self._scratch = scratch
-        self._seed = seed
-        self._all = RowWriter(scratch)
-        self._order: dict[str, list[tuple[bytes, int, int]]] = {}
-        self._number = 0
 
-    def add(self, row: Row) -> None:
-        """Append `row`, whose replaced entities are all in one language."""
-        languages = [entity.language for entity in row.entities if entity.replaced]
-        key = hashlib.blake2b(f"{self._seed} {row.id}".encode(), digest_size=8).digest()
-        self._order.setdefault(languages[0], []).append((key, self._number, len(languages)))
-        self._number += 1
-        self._all.add(row)
-
-    def close(self) -> RowWriter:
-        """Write the kept rows, in the order in which they came, and give the writer with their counts."""
-        self._all.close()
-        kept = self._kept()
-        writer = RowWriter(self._folder)
-        number = 0
-        for shard in sorted(self._scratch.glob("*.parquet")):
-            for batch in pq.ParquetFile(shard).iter_batches():
-                rows = range(number, number + batch.num_rows)
-                mask = pa.array([row in kept for row in rows])
-                for row in from_table(pa.Table.from_batches([batch]).filter(mask)):
-                    writer.add(row)
-                number += batch.num_rows
-        writer.close()
-        shutil.rmtree(self._scratch)
-        return writer
-
-    def _kept(self) -> set[int]:
-        totals = Counter({language: sum(row[2] for row in rows) for language, rows in self._order.items()})
-        goal = min(totals.values(), default=0)
-        kept = set()
-        for rows in self._order.values():
-            amount = 0
-            for _, number, replaced in sorted(rows):
-                if amount + replaced <= goal:
-                    amount += replaced
-                    kept.add(number)
-        return kept
+def _filling(amounts: NDArray[np.int64], goal: int) -> NDArray[np.int64]:
+    """The places taken when each amount in turn is taken if the sum stays within `goal`."""
+    taken = []
+    start = 0
+    while start < len(amounts) and goal > 0:
+        sums = np.cumsum(amounts[start:])
+        fitting = int(np.searchsorted(sums, goal, side="right"))
+        taken.append(np.arange(start, start + fitting))
+        goal -= int(sums[fitting - 1]) if fitting else 0
+        start += fitting
+        later = np.flatnonzero(amounts[start:] <= goal)
+        if not len(later):
+            break
+        start += int(later[0])
+    return np.concatenate(taken) if taken else np.zeros(0, np.int64)

@@ -23,7 +23,6 @@ def code_switched(segment: Segment, translations: Translations, seed: int) -> Ro
     Returns:
         None if no name can be replaced.
     """
-    rng = random.Random(f"{seed} entity {segment.id}")
     by_target: dict[str, list[int]] = {}
     for index, match in enumerate(segment.matches):
         if match.language == segment.language and not match.ambiguous:
@@ -32,6 +31,7 @@ def code_switched(segment: Segment, translations: Translations, seed: int) -> Ro
                 by_target.setdefault(target, []).append(index)
     if not by_target:
         return None
+    rng = random.Random(f"{seed} entity {segment.id}")
     target = rng.choice(sorted(by_target))
     candidates = by_target[target]
     amount = min(MAX_REPLACED, max(1, len(candidates) - 1))

@@ -6,13 +6,18 @@ import random
 from collections.abc import Iterable
 from typing import NamedTuple
 
+import numpy as np
+from tqdm import tqdm
+
 from kbioxlm.common.errors import InputError
 from kbioxlm.dataset_scripts.corpora.translations import fits_into_text
+from kbioxlm.dataset_scripts.knowledge.name_table import NameTable
 from kbioxlm.dataset_scripts.knowledge.store import KnowledgeBase
 from kbioxlm.dataset_scripts.matching.folding import fold_characters
 from kbioxlm.dataset_scripts.matching.matcher import NameMatcher
 
 DEV_SHARE = 1 / 6
+_NAMES_AT_ONCE = 100_000
 
 
 class HeldOut(NamedTuple):
@@ -37,12 +42,11 @@ def hold_out(knowledge_base: KnowledgeBase, matcher: NameMatcher, count: int, se
     if count == 0:
         return []
     first, second = knowledge_base.languages[:2]
-    sources, targets = knowledge_base.names[first], knowledge_base.names[second]
-    candidates = [
-        concept
-        for concept in sorted(sources.keys() & targets.keys())
-        if _apart(matcher, concept, sources[concept][0], targets[concept][0])
-    ]
+    candidates = []
+    for concept in tqdm(knowledge_base.concepts(first), desc="names to hold out", unit=" concepts"):
+        targets = knowledge_base.names_of(concept, second)
+        if targets and _apart(matcher, concept, knowledge_base.names_of(concept, first)[0], targets[0]):
+            candidates.append(concept)
     if len(candidates) < count:
         raise InputError(
             "--hold-out",
@@ -56,8 +60,8 @@ def hold_out(knowledge_base: KnowledgeBase, matcher: NameMatcher, count: int, se
         HeldOut(
             concept,
             "dev" if concept in development else "test",
-            sources[concept][0],
-            targets[concept][0],
+            knowledge_base.names_of(concept, first)[0],
+            knowledge_base.names_of(concept, second)[0],
             first,
             second,
         )
@@ -73,23 +77,25 @@ def _apart(matcher: NameMatcher, concept: str, source: str, target: str) -> bool
 
 def blocked_concepts(knowledge_base: KnowledgeBase, held_out: Iterable[str]) -> frozenset[str]:
     """`held_out` and the concepts that would pair the same names: those sharing a name with them in each language."""
-    first, second = knowledge_base.languages[:2]
+    table = knowledge_base.name_table()
     held = set(held_out)
-    names = {language: _folded(knowledge_base.names[language]) for language in (first, second)}
-    having: dict[tuple[str, str], set[str]] = {}
-    for language, concepts in names.items():
-        for concept, folded in concepts.items():
-            for name in folded:
-                having.setdefault((language, name), set()).add(concept)
-    blocked = set(held)
-    for concept in held:
-        sharing = [
-            set().union(*(having[language, name] for name in names[language].get(concept, ())))
-            for language in (first, second)
-        ]
-        blocked |= sharing[0] & sharing[1]
-    return frozenset(blocked)
+    blocked = None
+    for place, language in enumerate(knowledge_base.languages[:2]):
+        names = {concept: set(map(fold_characters, knowledge_base.names_of(concept, language))) for concept in held}
+        having = _having(table, place, set().union(*names.values()))
+        sharing = {(concept, other) for concept in held for name in names[concept] for other in having.get(name, ())}
+        blocked = sharing if blocked is None else blocked & sharing
+    return frozenset(held | {other for _, other in blocked or ()})
 
 
-def _folded(names: dict[str, list[str]]) -> dict[str, set[str]]:
-    return {concept: set(map(fold_characters, known)) for concept, known in names.items()}
+def _having(table: NameTable, language: int, names: set[str]) -> dict[str, set[str]]:
+    """Folded name → the concepts that have it, for those of `names` alone."""
+    having: dict[str, set[str]] = {}
+    rows = np.flatnonzero(table.language == language) if names else np.zeros(0, np.int64)
+    for start in range(0, len(rows), _NAMES_AT_ONCE):
+        part = rows[start : start + _NAMES_AT_ONCE]
+        for row, name in zip(part.tolist(), table.names.take(part).to_pylist(), strict=True):
+            folded = fold_characters(name)
+            if folded in names:
+                having.setdefault(folded, set()).add(table.concepts[int(table.concept[row])].as_py())
+    return having

@@ -1,4 +1,4 @@
-"""Reading the texts and the article pairs that the corpora are made of."""
+"""Reading the article pairs that passages are made of."""
 
 from __future__ import annotations
 
@@ -8,14 +8,9 @@ from typing import NamedTuple
 
 from kbioxlm.common.errors import InputError, shown
 from kbioxlm.common.files import read_json_lines
+from kbioxlm.dataset_scripts.folder import column_names, read_batches
 
-
-class Document(NamedTuple):
-    """A text and the language it is in."""
-
-    id: str
-    language: str
-    text: str
+ARTICLES = "articles"
 
 
 class ArticlePair(NamedTuple):
@@ -25,36 +20,20 @@ class ArticlePair(NamedTuple):
     texts: dict[str, str]
 
 
-def read_documents(path: str | Path, languages: tuple[str, ...], language: str | None = None) -> Iterator[Document]:
-    """The texts of a JSON-lines file of `{"id", "lang", "text"}`; `language` stands in for a missing "lang".
-
-    Raises:
-        InputError: as `read_json_lines`; a text that is not a string, or a language that is missing or not asked.
-    """
-    for line, record in read_json_lines(path, required=("text",)):
-        text = _text(path, line, "text", record["text"])
-        found = record.get("lang", language)
-        if found is None:
-            raise InputError(path, "no 'lang' in the object", "add it, or say --language for the whole file", line=line)
-        if found not in languages:
-            raise InputError(
-                path,
-                f"language {shown(found)} is not one of {','.join(languages)}",
-                "add it to --languages or leave the text out",
-                line=line,
-            )
-        yield Document(str(record.get("id", f"{Path(path).name}:{line}")), found, text)
-
-
 def read_article_pairs(path: str | Path, languages: tuple[str, ...]) -> Iterator[ArticlePair]:
-    """Article pairs of a JSON-lines file, `{"id", "en": text, "zh": text}` or `{"sent1", "sent2"}`.
+    """Article pairs of a data set folder with the config `articles`, or of a JSON-lines file.
 
-    In the second layout, that of the KBioXLM authors' sample, the text with the larger share of Han characters is
-    taken as Chinese; it needs Chinese as one of two languages.
+    A line of the file is `{"id", "en": text, "zh": text}` or `{"sent1", "sent2"}`. In the second layout, that of the
+    KBioXLM authors' sample, the text with the larger share of Han characters is taken as Chinese; it needs Chinese as
+    one of two languages.
 
     Raises:
-        InputError: as `read_json_lines`; a text that is not a string; fewer than two of `languages` in an object.
+        InputError: as `read_json_lines` and `read_batches`; a text that is not a string; fewer than two of `languages`
+            in an object or in the folder.
     """
+    if Path(path).is_dir():
+        yield from _of_folder(path, languages)
+        return
     for line, record in read_json_lines(path):
         name = str(record.get("id", f"{Path(path).name}:{line}"))
         if "sent1" in record and "sent2" in record:
@@ -70,6 +49,23 @@ def read_article_pairs(path: str | Path, languages: tuple[str, ...]) -> Iterator
                 line=line,
             )
         yield ArticlePair(name, texts)
+
+
+def _of_folder(folder: str | Path, languages: tuple[str, ...]) -> Iterator[ArticlePair]:
+    found = column_names(folder, ARTICLES)
+    asked = [code for code in languages if code in found]
+    if len(asked) < 2:
+        raise InputError(
+            folder,
+            f"its articles are in {','.join(code for code in found if f'{code}_title' in found) or 'no language'}, "
+            f"in fewer than two of {','.join(languages)}",
+            "give articles in two of the languages asked, or ask for theirs",
+        )
+    for batch in read_batches(folder, ARTICLES, ("id", *asked)):
+        for row in batch.to_pylist():
+            texts = {code: row[code] for code in asked if row[code]}
+            if len(texts) > 1:
+                yield ArticlePair(row["id"], texts)
 
 
 def _text(path: str | Path, line: int, key: str, value: object) -> str:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from kbioxlm.dataset_scripts.folder import ShardWriter
 
@@ -85,7 +87,7 @@ class LevelCounts:
     """What was written of one level.
 
     Attributes:
-        rows, characters: by language of `text`; characters of both texts.
+        rows, characters, tokens: by language of `text`; characters and tokens of both texts.
         entities_per_row: number of entities of a row → rows.
         replaced_per_row: number of replaced entities of a row → rows.
         replaced_into: replaced entities by the language that they were replaced into.
@@ -95,23 +97,36 @@ class LevelCounts:
 
     rows: Counter[str] = field(default_factory=Counter)
     characters: Counter[str] = field(default_factory=Counter)
+    tokens: Counter[str] = field(default_factory=Counter)
     entities_per_row: Counter[int] = field(default_factory=Counter)
     replaced_per_row: Counter[int] = field(default_factory=Counter)
     replaced_into: Counter[str] = field(default_factory=Counter)
     relations: Counter[str] = field(default_factory=Counter)
     passage_relations: Counter[str] = field(default_factory=Counter)
 
-    def add(self, row: Row) -> None:
-        """Count `row`."""
-        self.rows[row.language] += 1
-        self.characters[row.language] += len(row.text) + len(row.text_pair or "")
-        replaced = [entity.language for entity in row.entities if entity.replaced]
-        self.entities_per_row[len(row.entities)] += 1
-        self.replaced_per_row[len(replaced)] += 1
-        self.replaced_into.update(replaced)
-        self.relations.update(relation.relation for relation in row.relations)
-        if row.passage_relation is not None:
-            self.passage_relations[row.passage_relation] += 1
+    def add(self, table: pa.Table) -> None:
+        """Count the rows of `table` (schema `ROW`); tokens are left as they are."""
+        text, pair = pc.utf8_length(table["text"]), pc.fill_null(pc.utf8_length(table["text_pair"]), 0)
+        characters = table.select(["language"]).append_column("characters", pc.add(text, pair))
+        for language, rows, total in _tuples(
+            characters.group_by("language").aggregate([([], "count_all"), ("characters", "sum")])
+        ):
+            self.rows[language] += rows
+            self.characters[language] += total
+        entities = pc.list_flatten(table["entities"])
+        replaced = pc.struct_field(entities, "replaced")
+        owners = pc.filter(pc.list_parent_indices(table["entities"]), replaced)
+        per_row = np.bincount(owners.to_numpy(), minlength=table.num_rows)
+        _update(self.entities_per_row, pc.list_value_length(table["entities"]))
+        _update(self.replaced_per_row, pa.array(per_row))
+        _update(self.replaced_into, pc.filter(pc.struct_field(entities, "language"), replaced))
+        _update(self.relations, pc.struct_field(pc.list_flatten(table["relations"]), "relation"))
+        _update(self.passage_relations, pc.drop_null(table["passage_relation"]))
+
+    def update(self, other: LevelCounts) -> None:
+        """Add the counts of `other`."""
+        for name, counter in vars(other).items():
+            getattr(self, name).update(counter)
 
     def as_dict(self) -> dict[str, dict[str, int]]:
         """All counts with keys as text, in order."""
@@ -122,20 +137,27 @@ class LevelCounts:
         }
 
 
+def _update(counter: Counter[Any], values: pa.Array | pa.ChunkedArray) -> None:
+    for item in pc.value_counts(values).to_pylist():
+        counter[item["values"]] += item["counts"]
+
+
+def _tuples(table: pa.Table) -> Iterator[tuple[Any, ...]]:
+    return zip(*(column.to_pylist() for column in table.itercolumns()), strict=True)
+
+
 class RowWriter:
-    """Writes rows to the shards of one config, a batch at a time, and counts them."""
+    """Writes rows to the shards of one config, a batch at a time."""
 
     BATCH = 10_000
 
     def __init__(self, folder: Path):
         self._shards = ShardWriter(folder, ROW)
         self._rows: list[Row] = []
-        self.counts = LevelCounts()
 
     def add(self, row: Row) -> None:
         """Append `row`."""
         self._rows.append(row)
-        self.counts.add(row)
         if len(self._rows) == self.BATCH:
             self._flush()
 

@@ -14,19 +14,46 @@ from kbioxlm.dataset_scripts.matching.folding import is_unspaced
 
 Span = tuple[int, int]
 
-_MARK = re.compile(r"[。！？｡][。！？｡!?…]*[”’」』）)\]\"']*|[!?]+[”’\")\]]*|\.+[”’\")\]]*|[\n\r\v\f\x85\u2028\u2029]+")
-_ABBREVIATION = re.compile(
-    r"al|approx|b\.i\.d|ca|cf|chap|co|dept|dr|eds?|eg|eqs?|esp|figs?|ibid|ie|inc|jr|ltd|max|min|mr|mrs|ms|mt|nos?|op|"
-    r"pp?|prof|refs?|resp|spp?|sr|ssp|st|subsp|suppl|t\.i\.d|tab|temp|univ|var|viz|vols?|vs|yrs?|"
-    r"jan|feb|mar|apr|jun|jul|aug|sept?|oct|nov|dec",
-    re.IGNORECASE,
+_BREAKS = r"\n\r\v\f\x85\u2028\u2029"
+_CLOSING = r"”’」』）)\]\"'》】〕»"
+# One set of characters comes first, so that the regular expression engine skips all others at once. The tails are
+# possessive: what the last look-ahead refuses must not be tried again with a shorter tail.
+_MARK = re.compile(
+    rf"[。！？｡．.!?؟{_BREAKS}]"
+    rf"(?:(?<=[。！？｡])[。！？｡!?…]*+[{_CLOSING}]*+"
+    rf"|(?<=[{_BREAKS}])[{_BREAKS}]*+"
+    rf"|(?<=[!?؟])[!?؟]*+[{_CLOSING}]*+"
+    rf"|(?<=[.．])[.．]*+[{_CLOSING}]*+(?: [)\]])*+(?:\[\d[\d,;–\- ]*\])*+(?![0-9a-z,;:/%=_-]))"
 )
-_LAST_WORD = re.compile(r"[^\s(\[{\"“‘]*$")
+_ALWAYS = frozenset("。！？｡\n\r\v\f\x85\u2028\u2029")
+_ABBREVIATIONS_BY_LANGUAGE = {
+    "en": """al approx assoc avg b.i.d b.sc bros ca cf chap co col corp dept dr drs ed eds eg eq eqs esp excl fig figs
+        hosp hr hrs ibid ie inc incl inst jr ltd m.sc max min mr mrs ms mt nat natl no nos op p pharm.d ph.d pp prof
+        ref refs resp sec sect ser sp spp sr ssp st subsp suppl t.i.d tab temp univ var viz vol vols vs wk yr yrs
+        jan feb mar apr jun jul aug sep sept oct nov dec""",
+    "es": "aprox dra ej núm pág págs sra srta",
+    "de": "abb bzw evtl ggf inkl nr sog vgl",  # before nouns, which have a capital
+    "fr": "éd env p.ex",
+}
+_ABBREVIATIONS = frozenset(" ".join(_ABBREVIATIONS_BY_LANGUAGE.values()).split())
+_LONGEST_ABBREVIATION = max(map(len, _ABBREVIATIONS))
+_LAST_WORD = re.compile(r"[^\s(\[{\"“‘]*+$")
 _DOTTED = re.compile(r"[^\W\d_](\.[^\W\d_])*")
 _WORD_BEFORE = re.compile(r"[^\W\d_]{2,}[)\]\"”’]*$")
 _SENTENCE_AHEAD = re.compile(r"[A-Z][a-z]|[\u3400-\u9fff]")
 _LIST_NUMBER = re.compile(r"\s*[(（]?\d{1,2}$")
+_GOES_ON = frozenset(".,;:)]）")  # after a full stop and a space: ". . .", "etc. )"
+_HAN_NUMBER = frozenset("一二三四五六七八九十")
 _GOOD_CUT = re.compile(r"\s|(?<=[，、；：,;])(?=\D)")
+
+
+class _Unspaced(dict[str, bool]):
+    def __missing__(self, character: str) -> bool:
+        self[character] = is_unspaced(character)
+        return self[character]
+
+
+_UNSPACED = _Unspaced()
 
 
 def sentence_spans(text: str) -> list[Span]:
@@ -34,9 +61,10 @@ def sentence_spans(text: str) -> list[Span]:
     spans = []
     start = 0
     for mark in _MARK.finditer(text):
-        if _ends_sentence(text, start, mark):
-            spans.append((start, mark.end()))
-            start = mark.end()
+        stop, end = mark.span()
+        if text[stop] in _ALWAYS or end == len(text) or _ends_sentence(text, start, stop, end):
+            spans.append((start, end))
+            start = end
     spans.append((start, len(text)))
     return [span for span in (_stripped(text, *span) for span in spans) if span[0] < span[1]]
 
@@ -49,7 +77,7 @@ def segment_spans(text: str, max_chars: int) -> list[Span]:
     """
     segments: list[Span] = []
     for start, end in sentence_spans(text):
-        for piece in _pieces(text, start, end, max_chars):
+        for piece in _pieces(text, start, end, max_chars) if end - start > max_chars else ((start, end),):
             if segments and piece[1] - segments[-1][0] <= max_chars:
                 segments[-1] = (segments[-1][0], piece[1])
             else:
@@ -75,29 +103,39 @@ def _stripped(text: str, start: int, end: int) -> Span:
     return start, end
 
 
-def _ends_sentence(text: str, start: int, mark: re.Match[str]) -> bool:
-    """Whether `mark` ends the sentence that began at `start`."""
-    first = mark.group()[0]
-    if first in "。！？｡" or first.isspace() or mark.end() == len(text):
-        return True
-    before, after = text[mark.start() - 1 : mark.start()], text[mark.end()]
-    if before and is_unspaced(before):
-        return after.isspace() or is_unspaced(after) or first != "."
-    if first in "!?":
-        return after.isspace() or is_unspaced(after)
-    word = _LAST_WORD.search(text, max(start, mark.start() - 40), mark.start())
-    last = word.group() if word else ""
-    if _ABBREVIATION.fullmatch(last) or _DOTTED.fullmatch(last):
+def _ends_sentence(text: str, start: int, stop: int, end: int) -> bool:
+    """Whether the mark at `stop`, followed by closing quotes and brackets up to `end`, ends the sentence."""
+    first, after = text[stop], text[end]
+    before = text[stop - 1 : stop]
+    if first == "．":
+        return bool(before) and _UNSPACED[before] and before not in _HAN_NUMBER
+    if before and _UNSPACED[before]:
+        return after.isspace() or _UNSPACED[after] or first != "."
+    if first != ".":
+        closed = text[end - 1] not in "!?؟"
+        return (after.isspace() and not (closed and _ahead(text, end).islower())) or _UNSPACED[after]
+    if _is_abbreviated(text, start, stop):
         return False
     if not after.isspace():
         return bool(
-            _WORD_BEFORE.search(text, max(start, mark.start() - 40), mark.start())
-            and text[mark.start() - 1].islower()
-            and _SENTENCE_AHEAD.match(text, mark.end())
+            before.islower()
+            and _SENTENCE_AHEAD.match(text, end)
+            and _WORD_BEFORE.search(text, max(start, stop - 40), stop)
         )
-    if _LIST_NUMBER.fullmatch(text, start, mark.start()):
+    ahead = _ahead(text, end)
+    if ahead in _GOES_ON or ahead.islower() or _LIST_NUMBER.fullmatch(text, start, stop):
         return False
-    ahead = text[mark.end() : mark.end() + 3].lstrip()[:1]
-    if ahead.isdigit() and before.isspace() and text[max(0, mark.start() - 3) : mark.start()].rstrip()[-1:].isdigit():
-        return False
-    return not ahead.islower()
+    return not (ahead.isdigit() and before.isspace() and text[max(0, stop - 3) : stop].rstrip()[-1:].isdigit())
+
+
+def _ahead(text: str, end: int) -> str:
+    return text[end : end + 3].lstrip()[:1]
+
+
+def _is_abbreviated(text: str, start: int, stop: int) -> bool:
+    """Whether an abbreviation ("vs") or initials ("E", "p.o") stand before the full stop at `stop`."""
+    initials_possible = not text[max(0, stop - 2) : stop].isalpha()
+    window = 40 if initials_possible else _LONGEST_ABBREVIATION + 1
+    found = _LAST_WORD.search(text, max(start, stop - window), stop)
+    word = found.group() if found else ""
+    return word.lower() in _ABBREVIATIONS or _DOTTED.fullmatch(word) is not None

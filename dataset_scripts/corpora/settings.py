@@ -1,4 +1,4 @@
-"""How corpora are made, and what came of it."""
+"""How corpora are made."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from kbioxlm.dataset_scripts.corpora.rows import LevelCounts
-from kbioxlm.dataset_scripts.matching.matcher import STOP_NAMES
+from kbioxlm.dataset_scripts.corpora.fact_level import FactLanguage
+from kbioxlm.dataset_scripts.matching.rules import SHIPPED_RULES
 
 DEFAULT_MAX_CHARS = 400
 UNSPACED_MAX_CHARS = 150
@@ -27,7 +27,12 @@ class CorporaSettings:
         hold_out: number of concepts whose names are never paired.
         passages: number of passage examples at most.
         translation_facts: add every name beside its translation to the fact level.
-        stop_names: file of names that are never matched.
+        fact_language: in which facts are told (`FactTeller`).
+        max_facts: the most facts of a segment; None tells them all.
+        mixture: add a config with equal shares of monolingual and aligned data.
+        tokenizer: file or Hub name of the tokenizer that counts tokens; None counts words, and characters of
+            languages that do not set them apart.
+        rules: file of the rules of matching.
     """
 
     languages: tuple[str, ...]
@@ -37,7 +42,11 @@ class CorporaSettings:
     hold_out: int = 0
     passages: int = 30_000
     translation_facts: bool = False
-    stop_names: Path = STOP_NAMES
+    fact_language: FactLanguage = "other"
+    max_facts: int | None = None
+    mixture: bool = False
+    tokenizer: str | None = None
+    rules: Path = SHIPPED_RULES
 
     def budgets(self) -> dict[str, int]:
         """Language → the most characters of a segment."""
@@ -46,29 +55,8 @@ class CorporaSettings:
             for code in self.languages
         }
 
-
-@dataclass(frozen=True)
-class CorporaStatistics:
-    """What a corpora folder holds, as written to its stats.json.
-
-    Attributes:
-        documents: texts read, by language.
-        repeated_segments: segments left out because the same text had been met before.
-        levels: level → counts.
-        held_out: split → number of concepts.
-    """
-
-    documents: dict[str, int]
-    repeated_segments: int
-    levels: dict[str, LevelCounts]
-    held_out: dict[str, int]
-
-    def as_dict(self) -> dict[str, object]:
-        """For JSON."""
-        levels = {level: counts.as_dict() for level, counts in self.levels.items()}
-        return {
-            "documents": self.documents,
-            "repeated_segments": self.repeated_segments,
-            "levels": levels,
-            "held_out": self.held_out,
-        }
+    def token_unit(self) -> str:
+        """What is counted as a token."""
+        if self.tokenizer is not None:
+            return f"pieces of {Path(self.tokenizer).name}"
+        return "words, and characters of languages that do not set words apart"

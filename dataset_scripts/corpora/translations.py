@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import re
+from functools import lru_cache
 
 from kbioxlm.dataset_scripts.knowledge.store import KnowledgeBase
 from kbioxlm.dataset_scripts.matching.folding import fold_characters
@@ -12,6 +13,7 @@ from kbioxlm.dataset_scripts.matching.matcher import is_long_enough
 MAX_NAME_CHARS = 60
 MAX_ACRONYM_CHARS = 5
 PREFERRED_SHARE = 0.5
+REMEMBERED = 1 << 16
 _NEVER = re.compile(
     r"[\[\]{}|;；\\<>=]|特指|未标明|不伴有|未分类|他处|其他的|某些的|"
     r"\b(NOS|NEC)\b|unspecified|not elsewhere|other specified",
@@ -29,32 +31,22 @@ class Translations:
     """
 
     def __init__(self, knowledge_base: KnowledgeBase, blocked: frozenset[str] = frozenset()):
-        self._names = knowledge_base.names
+        self._knowledge_base = knowledge_base
         self.languages = knowledge_base.languages
         self.blocked = blocked
-        self._fit: dict[tuple[str, str], list[str]] = {}
-        self._choices: dict[tuple[str, str, str], list[str]] = {}
+        self._fit = lru_cache(REMEMBERED)(self._fitting)
+        self._different = lru_cache(REMEMBERED)(self._differing)
 
     def names(self, concept: str, language: str) -> list[str]:
         """The names of `concept` in `language` that can stand in a text, the preferred one first if it is among them.
 
         Names with commas, slashes, brackets or in the form of an acronym are given only where there is no other.
         """
-        key = (concept, language)
-        if key not in self._fit:
-            names = [] if concept in self.blocked else self._names[language].get(concept, [])
-            fit = [name for name in names if fits_into_text(name)]
-            self._fit[key] = [name for name in fit if _is_plain(name)] or fit
-        return self._fit[key]
+        return self._fit(concept, language)
 
     def choices(self, concept: str, language: str, written: str) -> list[str]:
         """The names of `concept` in `language` that differ from `written`, the name found in a text."""
-        key = (concept, language, written)
-        if key not in self._choices:
-            folded = fold_characters(written)
-            names = self.names(concept, language)
-            self._choices[key] = [name for name in names if fold_characters(name) != folded]
-        return self._choices[key]
+        return self._different(concept, language, written)
 
     def targets(self, concept: str, language: str, written: str) -> list[str]:
         """The languages other than `language` in which `concept` has a name that differs from `written`."""
@@ -64,6 +56,15 @@ class Translations:
         """A name of `concept` in `language` that differs from `written`: half of the time the first, else any other."""
         names = self.choices(concept, language, written)
         return names[0] if len(names) == 1 or rng.random() < PREFERRED_SHARE else rng.choice(names[1:])
+
+    def _fitting(self, concept: str, language: str) -> list[str]:
+        names = [] if concept in self.blocked else self._knowledge_base.names_of(concept, language)
+        fit = [name for name in names if fits_into_text(name)]
+        return [name for name in fit if _is_plain(name)] or fit
+
+    def _differing(self, concept: str, language: str, written: str) -> list[str]:
+        folded = fold_characters(written)
+        return [name for name in self.names(concept, language) if fold_characters(name) != folded]
 
 
 def fits_into_text(name: str) -> bool:

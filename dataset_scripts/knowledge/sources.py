@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import polars as pl
@@ -55,6 +55,8 @@ class SourceTables:
         same_as: concept of this source → the concept of another source that it is the same as ("HP:0001250" →
             "C0036572"), from cross-references that are one to one.
         provenance: of the names.
+        inverses: relation → the relation that says the same with subject and object exchanged.
+        rejected: lines that were skipped since they could not be used.
     """
 
     names: pl.LazyFrame
@@ -62,6 +64,8 @@ class SourceTables:
     semantic_types: pl.LazyFrame
     same_as: dict[str, str]
     provenance: tuple[Provenance, ...]
+    inverses: dict[str, str] = field(default_factory=dict)
+    rejected: int = 0
 
 
 class KnowledgeSource(Protocol):

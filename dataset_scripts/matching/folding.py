@@ -1,7 +1,10 @@
 """Folding of text for name matching, with the way back to the original offsets.
 
-Folded are letter case, compatibility forms (NFKC: full-width letters, ligatures, composed accents) and the many
-code points for hyphens, apostrophes and spaces.
+Folded are letter case, compatibility forms (NFKC: full-width letters, ligatures, composed accents), traditional
+Chinese characters (to simplified ones, each alone, as OpenCC's t2s does) and the many code points for hyphens,
+apostrophes and spaces.
+
+This is the definition, in plain Python. `code_points` holds it as tables for compiled code.
 """
 
 from __future__ import annotations
@@ -10,11 +13,11 @@ import unicodedata
 from typing import NamedTuple
 
 _LIKE_ASCII = {
-    **dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2212\ufe63\uff0d", "-"),
-    **dict.fromkeys("\u2018\u2019\u02bc\u2032\uff07\u0060\u00b4", "'"),
-    **dict.fromkeys("\t\n\r\u0085\u00a0\u2002\u2003\u2009\u200a\u202f\u3000", " "),
+    **dict.fromkeys(map(ord, "\u2010\u2011\u2012\u2013\u2014\u2212\ufe63\uff0d"), "-"),
+    **dict.fromkeys(map(ord, "\u2018\u2019\u02bc\u2032\uff07\u0060\u00b4"), "'"),
+    **dict.fromkeys(map(ord, "\t\n\r\u0085\u00a0\u2002\u2003\u2009\u200a\u202f\u3000"), " "),
 }
-_UNSPACED_BLOCKS = (
+UNSPACED_BLOCKS = (
     (0x0E00, 0x0EFF),  # Thai, Lao
     (0x0F00, 0x0FFF),  # Tibetan
     (0x1000, 0x109F),  # Myanmar
@@ -30,6 +33,7 @@ _UNSPACED_BLOCKS = (
     (0x1B000, 0x1B16F),  # kana supplements
     (0x20000, 0x3FFFF),  # Han extensions
 )
+_HAN_BLOCKS = ((0x2E80, 0x2FDF), (0x3005, 0x3007), (0x3400, 0x9FFF), (0xF900, 0xFAFF), (0x20000, 0x3FFFF))
 
 
 class Folded(NamedTuple):
@@ -49,18 +53,58 @@ class _FoldTable(dict[int, str]):
 
     def __missing__(self, code: int) -> str:
         character = chr(code)
-        folded = _fold_group(character) + ("\0" if unicodedata.combining(character) else "")
+        folded = fold_group(character) + ("\0" if unicodedata.combining(character) else "")
         self[code] = folded
         return folded
 
 
-def _fold_group(text: str) -> str:
-    """A character with its combining marks, folded, whatever its length becomes."""
-    text = unicodedata.normalize("NFKC", "".join(_LIKE_ASCII.get(character, character) for character in text))
-    return unicodedata.normalize("NFKC", text.casefold())
+class _SimplifiedCharacters(dict[int, str]):
+    """Traditional characters to simplified ones, made when the first Han character is met."""
+
+    def __missing__(self, code: int) -> str:
+        if not self and any(first <= code <= last for first, last in _HAN_BLOCKS):
+            self.update(_simplified_characters())
+            return self.get(code, chr(code))
+        return chr(code)
+
+
+def _simplified_characters() -> dict[int, str]:
+    import opencc  # only where there is Chinese
+
+    han = [chr(code) for first, last in _HAN_BLOCKS for code in range(first, last + 1)]
+    simplified = opencc.OpenCC("t2s").convert("\n".join(han)).split("\n")
+    return {
+        ord(character): other
+        for character, other in zip(han, simplified, strict=True)
+        if character != other and len(other) == 1
+    }
 
 
 _TABLE = _FoldTable()
+_SIMPLIFIED = _SimplifiedCharacters()
+
+
+def write_alike(group: str) -> str:
+    """A character with its combining marks, folded in all but its letter case and its kind of Chinese."""
+    return unicodedata.normalize("NFKC", group.translate(_LIKE_ASCII))
+
+
+def fold_group(group: str) -> str:
+    """A character with its combining marks, folded, whatever its length becomes."""
+    return unicodedata.normalize("NFKC", write_alike(group).casefold()).translate(_SIMPLIFIED)
+
+
+def groups(text: str) -> list[str]:
+    """`text` cut into characters with their combining marks."""
+    found: list[str] = []
+    start = 0
+    while start < len(text):
+        end = start + 1
+        while end < len(text) and unicodedata.combining(text[end]):
+            end += 1
+        found.append(text[start:end])
+        start = end
+    return found
 
 
 def fold(text: str) -> Folded:
@@ -76,15 +120,12 @@ def fold(text: str) -> Folded:
     starts: list[int] = []
     ends: list[int] = []
     start = 0
-    while start < len(text):
-        end = start + 1
-        while end < len(text) and unicodedata.combining(text[end]):
-            end += 1
-        part = _fold_group(text[start:end])
+    for group in groups(text):
+        part = fold_group(group)
         parts.append(part)
         starts += [start] + [-1] * (len(part) - 1)
-        ends += [-1] * (len(part) - 1) + [end]
-        start = end
+        start += len(group)
+        ends += [-1] * (len(part) - 1) + [start]
     return Folded("".join(parts), starts, ends)
 
 
@@ -96,7 +137,7 @@ def fold_characters(text: str) -> str:
 def is_unspaced(character: str) -> bool:
     """Whether `character` is of a script in which words are not set apart by spaces (Han, kana, Thai, …)."""
     code = ord(character)
-    return code >= 0x0E00 and any(first <= code <= last for first, last in _UNSPACED_BLOCKS)
+    return code >= 0x0E00 and any(first <= code <= last for first, last in UNSPACED_BLOCKS)
 
 
 class _WordCharacters(dict[str, bool]):

@@ -1,33 +1,29 @@
 """Finding the names of a knowledge base in text.
 
-All names of all languages are in one Aho-Corasick automaton. The matches taken are the leftmost-longest among
-those that respect boundaries; an automaton's own leftmost-longest mode, filtered afterwards, would lose a valid
-short name wherever a longer one fails.
-
-The automaton is daachorse's character-wise one. Beside ahocorasick-rs, with the 61,769 English and Chinese names
-of an open knowledge base, overlapping matches on one core of a small cloud machine: 47 against 45 MB/s on English
-text, 84 against 54 MB/s on Chinese text, with the same matches; it is built in 0.5 against 0.35 s.
+The matches taken are the leftmost-longest among those that respect boundaries: an automaton's own leftmost-longest
+mode, filtered afterwards, would lose a valid short name wherever a longer one fails.
 """
 
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable
-from operator import itemgetter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import daachorse
+import numpy as np
 
-from kbioxlm.common.errors import InputError, shown
-from kbioxlm.common.files import read_lines
-from kbioxlm.dataset_scripts.knowledge.store import KnowledgeBase
-from kbioxlm.dataset_scripts.matching.folding import fold, fold_characters, in_spaced_word, is_boundary, is_unspaced
+from kbioxlm.dataset_scripts.knowledge.name_table import NameTable
+from kbioxlm.dataset_scripts.matching.arrays import Found
+from kbioxlm.dataset_scripts.matching.batches import folded_batch
+from kbioxlm.dataset_scripts.matching.folding import in_spaced_word, is_unspaced
+from kbioxlm.dataset_scripts.matching.index_build import build_index
+from kbioxlm.dataset_scripts.matching.names_index import NamesIndex
+from kbioxlm.dataset_scripts.matching.rules import MatchingRules
+from kbioxlm.dataset_scripts.matching.search import pattern_named, search
 
-STOP_NAMES = Path(__file__).with_name("stop_names.tsv")
-SHORT_LETTERS = 4
-MINIMAL_SPACED = 3
-MINIMAL_UNSPACED = 2
+CHARACTERS_AT_ONCE = 1 << 17
+UNKNOWN_LANGUAGE = 255
 
 
 class Match(NamedTuple):
@@ -46,149 +42,96 @@ class Match(NamedTuple):
     ambiguous: bool
 
 
-class _Entry(NamedTuple):
-    concept: str
-    language: str
-    preferred: bool
-    written: str
-
-
-class StopNames(NamedTuple):
-    """Folded names of which nothing is made. Like all names they are found leftmost-longest, and so hide what is
-    inside them.
-
-    Attributes:
-        stops: not meant as a concept in most texts ("right", "position"). An acronym written alike ("ALL") is.
-        covers: words that hold a name by accident, as 不适合 ("does not suit") holds 不适 ("discomfort"). A cover
-            that is itself a name of the knowledge base counts as a name.
-    """
-
-    stops: frozenset[str] = frozenset()
-    covers: frozenset[str] = frozenset()
-
-
-_NO_STOP_NAMES = StopNames()
-_SILENT = Match(0, 0, "", "", False)
-
-
 class NameMatcher:
-    """All usable names of a knowledge base as one automaton.
+    """All usable names of a knowledge base, in all its languages.
 
     Args:
-        knowledge_base: whose names, in all its languages.
-        stop_names: names of which nothing is made.
+        index: as `build` makes it and `open` reads it.
     """
 
-    def __init__(self, knowledge_base: KnowledgeBase, stop_names: StopNames = _NO_STOP_NAMES):
-        self._languages = knowledge_base.languages
-        self._entries: dict[str, list[_Entry]] = {}
-        for language, concepts in knowledge_base.names.items():
-            for concept, names in concepts.items():
-                for position, name in enumerate(names):
-                    key = fold_characters(name)
-                    if is_long_enough(key) and (key not in stop_names.stops or (_is_short(key) and name.isupper())):
-                        entry = _Entry(concept, language, position == 0, _width_folded(name))
-                        self._entries.setdefault(key, []).append(entry)
-        self._stops = stop_names.stops
-        self._silent = stop_names.covers - self._entries.keys()
-        self._keys = sorted(self._entries.keys() | stop_names.stops | self._silent)
-        self._short = [_is_short(key) for key in self._keys]
-        self._resolved: dict[tuple[int, str], Match | None] = {}
-        self._automaton = daachorse.CharwiseDoubleArrayAhoCorasick(self._keys) if self._keys else None
+    def __init__(self, index: NamesIndex):
+        self._index = index
+        self._places = {language: place for place, language in enumerate(index.languages)}
+
+    @classmethod
+    def build(cls, table: NameTable, rules: MatchingRules) -> NameMatcher:
+        """A matcher of all names of `table` that `rules` let pass."""
+        return cls(build_index(table, rules))
+
+    def save(self, folder: str | Path) -> None:
+        """Write the folder that `open` reads; a matcher that is there is replaced.
+
+        Raises:
+            InputError: there is something else.
+        """
+        self._index.save(folder)
+
+    @classmethod
+    def open(cls, folder: str | Path) -> NameMatcher:
+        """A matcher that was saved, memory-mapped: processes that open it share it.
+
+        Raises:
+            InputError: not a matcher, one of another version, or a damaged one.
+        """
+        return cls(NamesIndex.open(folder))
 
     def find(self, text: str, language: str) -> list[Match]:
         """The names in `text`, which is in `language`: leftmost-longest, in order, never overlapping."""
-        if self._automaton is None:
-            return []
-        folded, starts, ends = fold(text)
-        hits = self._automaton.find_overlapping(folded)
-        if len(hits) > 1:
-            hits.sort(key=itemgetter(1), reverse=True)
-            hits.sort(key=itemgetter(0))
-        matches: list[Match] = []
-        free = 0
-        for start, end, pattern in hits:
-            if start < free or not is_boundary(folded, start) or not is_boundary(folded, end):
-                continue
-            first = start if starts is None else starts[start]
-            last = end if ends is None else ends[end - 1]
-            if first < 0 or last < 0:
-                continue
-            if self._short[pattern]:
-                resolved = self._resolve(pattern, language, _width_folded(text[first:last]))
-            else:
-                key = (pattern, language)
-                if key not in self._resolved:
-                    self._resolved[key] = self._resolve(pattern, language, None)
-                resolved = self._resolved[key]
-            if resolved is None:
-                continue
-            free = end
-            if resolved is not _SILENT:
-                matches.append(Match(first, last, resolved.concept, resolved.language, resolved.ambiguous))
+        return self.find_all([text], [language])[0]
+
+    def find_all(self, texts: Sequence[str], languages: Sequence[str]) -> list[list[Match]]:
+        """For each text, what `find` gives for it and its language."""
+        matches: list[list[Match]] = [[] for _ in texts]
+        index = self._index
+        for found in self.find_spans(texts, languages):
+            for text, start, end, concept, language, ambiguous in zip(
+                *(column.tolist() for column in found), strict=True
+            ):
+                match = Match(start, end, index.concept(concept), index.languages[language], ambiguous)
+                matches[text].append(match)
         return matches
+
+    def find_spans(self, texts: Sequence[str], languages: Sequence[str]) -> Iterator[Found]:
+        """What `find_all` gives, as arrays, for some texts at a time."""
+        index = self._index
+        for first, last in _batches(texts):
+            places = [self._places.get(language, UNKNOWN_LANGUAGE) for language in languages[first:last]]
+            batch = folded_batch(texts[first:last], np.array(places, np.uint8), index.tables)
+            found = Found.of_size(len(batch.codes))
+            count = search(index.names, batch, found, np.uint64(index.seed), index.longest, index.singles)
+            found.text[:count] += first
+            yield found.first(count)
 
     def concepts_named(self, name: str) -> set[str]:
         """All concepts that have `name`, in any language and letter case; none if it is too short or a stop name."""
-        return {entry.concept for entry in self._entries.get(fold_characters(name), ())}
-
-    def _resolve(self, pattern: int, language: str, written: str | None) -> Match | None:
-        """The concept and language of a name, as a match without a place; None if it was not written like the name."""
-        key = self._keys[pattern]
-        entries: Iterable[_Entry] = self._entries.get(key, ())
-        if written is not None:
-            entries = [entry for entry in entries if _written_alike(entry.written, written)]
-        by_language: dict[str, list[_Entry]] = {}
-        for entry in entries:
-            by_language.setdefault(entry.language, []).append(entry)
-        for candidate in (language, *self._languages):
-            if candidate in by_language:
-                found = by_language[candidate]
-                concepts = sorted({entry.concept for entry in found})
-                if len(concepts) > 1:
-                    preferred = sorted({entry.concept for entry in found if entry.preferred})
-                    concepts = preferred if len(preferred) == 1 else concepts
-                return Match(0, 0, concepts[0], candidate, len(concepts) > 1)
-        return _SILENT if key in self._stops or key in self._silent else None
+        index = self._index
+        batch = folded_batch([name], np.zeros(1, np.uint8), index.tables)
+        pattern = pattern_named(index.names, batch.folded, np.uint64(index.seed))
+        if pattern < 0:
+            return set()
+        first, last = index.names.entry_offsets[pattern : pattern + 2]
+        return {index.concept(concept) for concept in index.names.entry_concept[first:last].tolist()}
 
 
-def read_stop_names(path: str | Path = STOP_NAMES) -> StopNames:
-    """The names of a tab-separated file with the header `name kind`, kind being `stop` or `cover`.
+def is_long_enough(folded: str, rules: MatchingRules | None = None) -> bool:
+    """Whether a folded name is long enough to be told in text.
 
-    Raises:
-        InputError: a missing or empty file, another header, a line that is not a name and a kind.
+    2 letters or digits if it has characters of Han and the like, otherwise 3 with a letter among them, or as the
+    rules say.
     """
-    names: dict[str, set[str]] = {"stop": set(), "cover": set()}
-    for line, text in read_lines(path):
-        row = text.split("\t")
-        if line == 1:
-            if row != ["name", "kind"]:
-                raise InputError(path, f"header {shown(text)}", "begin with the columns name, kind", line=1)
-            continue
-        if len(row) != 2 or not row[0].strip() or row[1] not in names:
-            raise InputError(path, f"cannot use {shown(text)}", "write a name, a tab, and stop or cover", line=line)
-        names[row[1]].add(fold_characters(row[0].strip()))
-    return StopNames(frozenset(names["stop"]), frozenset(names["cover"]))
+    rules = rules or MatchingRules()
+    if any(map(is_unspaced, folded)):
+        return sum(unicodedata.category(character)[0] in "LN" for character in folded) >= rules.minimal_unspaced
+    return any(map(str.isalpha, folded)) and sum(map(in_spaced_word, folded)) >= rules.minimal_spaced
 
 
-def is_long_enough(folded: str) -> bool:
-    """Whether a folded name is long enough to be told in text: 2 characters of Han and the like, 3 letters or digits
-    with a letter among them otherwise."""
-    unspaced = sum(map(is_unspaced, folded))
-    if unspaced:
-        return sum(unicodedata.category(character)[0] in "LN" for character in folded) >= MINIMAL_UNSPACED
-    letters = sum(character.isalpha() for character in folded)
-    return letters > 0 and sum(map(in_spaced_word, folded)) >= MINIMAL_SPACED
-
-
-def _is_short(folded: str) -> bool:
-    return sum(map(str.isalpha, folded)) <= SHORT_LETTERS and not any(map(is_unspaced, folded))
-
-
-def _width_folded(text: str) -> str:
-    return unicodedata.normalize("NFKC", text)
-
-
-def _written_alike(name: str, written: str) -> bool:
-    """For short names: an acronym is met only as it is written, and a word never by an acronym."""
-    return name == written if name.isupper() else not written.isupper()
+def _batches(texts: Sequence[str]) -> Iterator[tuple[int, int]]:
+    """Texts that go together: first and last, exclusive."""
+    first, size = 0, 0
+    for place, text in enumerate(texts):
+        size += len(text) + 1
+        if size >= CHARACTERS_AT_ONCE:
+            yield first, place + 1
+            first, size = place + 1, 0
+    if size:
+        yield first, len(texts)

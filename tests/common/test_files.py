@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import json
 import time
+import tracemalloc
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from kbioxlm.common.errors import InputError
-from kbioxlm.common.files import read_json_lines, read_lines, require_file, write_json, written_beside
+from kbioxlm.common.files import (
+    read_blocks,
+    read_json_lines,
+    read_lines,
+    require_file,
+    write_json,
+    written_beside,
+)
 
 
 def test_lines_are_numbered_and_lose_only_their_ends(tmp_path: Path) -> None:
@@ -34,6 +45,80 @@ def test_a_truncated_gzip_names_the_last_good_line(tmp_path: Path) -> None:
         read.extend(read_lines(path))
     assert read
     assert f"after line {len(read)} " in str(caught.value)
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_a_truncated_or_damaged_bzip2_names_the_last_good_line(tmp_path: Path, whole: bool) -> None:
+    path = tmp_path / "a.txt.bz2"
+    text = "".join(f"line {i * 7919}\n" for i in range(200_000)).encode()
+    data = bz2.compress(text, 1)
+    path.write_bytes(data)
+    assert [line for _, line in read_lines(path)] == text.decode().splitlines()
+    half = len(data) // 2
+    path.write_bytes(data[:half] + bytes(100) + data[half + 100 :] if whole else data[:half])
+    read: list[tuple[int, str]] = []
+    with pytest.raises(InputError, match="the bzip2 data breaks off or is damaged after line") as caught:
+        read.extend(read_lines(path))
+    assert len(read) > 50_000
+    assert f"after line {len(read)} " in str(caught.value)
+
+
+def test_blocks_count_their_bytes_in_the_message(tmp_path: Path) -> None:
+    path = tmp_path / "a.gz"
+    path.write_bytes(gzip.compress(bytes(range(256)) * 4000))
+    blocks = list(read_blocks(path, 1000))
+    assert b"".join(blocks) == bytes(range(256)) * 4000
+    assert max(map(len, blocks)) == 1000
+    path.write_bytes(path.read_bytes()[:-4])
+    with pytest.raises(InputError, match="damaged after 1,024,000 bytes of content"):
+        list(read_blocks(path))
+
+
+@pytest.mark.parametrize("size", [1, 7, 1 << 16])
+@given(lines=st.lists(st.text("aé中\r\u2028 ", max_size=12), min_size=1, max_size=30), ended=st.booleans())
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40, deadline=None)
+def test_lines_do_not_depend_on_the_blocks_they_come_in(
+    tmp_path_factory: pytest.TempPathFactory, size: int, lines: list[str], ended: bool
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "blocks.txt"
+    lines = [*lines, "last"]
+    path.write_text("\n".join(lines) + "\n" * ended, encoding="utf-8", newline="")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("kbioxlm.common.files._BLOCK", size)
+        found = list(read_lines(path))
+    assert found == [(number, line.rstrip("\r")) for number, line in enumerate(lines, 1)]
+
+
+@pytest.mark.parametrize("name", ["a.txt", "a.txt.gz"])
+def test_a_line_without_end_is_named_before_it_fills_the_memory(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    data = b"good\n" * 3 + b"x" * 60_000_000
+    path.write_bytes(gzip.compress(data, 1) if name.endswith("gz") else data)
+    del data
+    tracemalloc.start()
+    with pytest.raises(InputError, match=r":4: a line of more than 16,777,216 bytes, which begins with b'xxx"):
+        list(read_lines(path))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 24_000_000
+
+
+def test_the_limit_counts_the_bytes_of_a_line(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_bytes(b"x\n" + b"y" * 10 + b"\n" + "中".encode() * 3 + b"\nz")
+    assert len(list(read_lines(path, limit=10))) == 4
+    with pytest.raises(InputError, match=r"a\.txt:2: a line of more than 9 bytes"):
+        list(read_lines(path, limit=9))
+
+
+def test_a_mark_at_the_start_is_dropped_and_utf16_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_bytes("\ufeffα\n\ufeffβ\n".encode())
+    assert list(read_lines(path)) == [(1, "α"), (2, "\ufeffβ")]
+    for encoding in ("utf-16", "utf-16-le", "utf-16-be", "utf-32"):
+        path.write_bytes("ab\n".encode(encoding))
+        with pytest.raises(InputError, match=r"UTF-16 or UTF-32 text \(it begins with .*convert the file to UTF-8"):
+            list(read_lines(path))
 
 
 @pytest.mark.parametrize("data", [b"plain text", b"\x1f\x8b\x08\x00garbage that is no deflate stream"])
@@ -84,6 +169,39 @@ def test_json_errors_name_line_and_value(tmp_path: Path, line: str, message: str
     path.write_text(f'{{"text": "a"}}\n\n{line}\n', encoding="utf-8")
     with pytest.raises(InputError, match=message):
         list(read_json_lines(path, required=("text",)))
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ('{"text": NaN}', r"a\.jsonl:1: not JSON: .*\(NaN is no JSON number\)"),
+        ('{"text": "a", "x": [-Infinity]}', r"-Infinity is no JSON number"),
+        ('{"text": "a", "x": {"k": 1, "k": 2}}', r"a\.jsonl:1: not JSON: .*the key 'k' is given twice"),
+        (
+            r'{"text": "a \ud83d b"}',
+            r"a\.jsonl:1: \\ud83d is half of a surrogate pair, no character; write the whole pair",
+        ),
+        (r'{"text": "a", "x": ["\uDC00"]}', r"\\udc00 is half of a surrogate pair"),
+        ('{"text": ' + "[" * 200_000, r"a\.jsonl:1: nested too deeply: .*; write one JSON object"),
+        ('{"text": ' + "9" * 5000 + "}", r"a\.jsonl:1: not JSON: .*digits"),
+    ],
+)
+def test_json_that_python_would_take_is_refused(tmp_path: Path, line: str, message: str) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text(line + "\n", encoding="utf-8")
+    with pytest.raises(InputError, match=message) as caught:
+        list(read_json_lines(path))
+    assert len(str(caught.value)) < 400 + len(str(path))
+
+
+def test_whole_surrogate_pairs_and_long_texts_are_taken(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(rb'{"text": "\ud83d\ude00", "x": "\\ud83d"}' + b"\n" + b'{"text": "' + b"x" * 50_000_000 + b'"}')
+    first, second = (record for _, record in read_json_lines(path))
+    assert first == {"text": "😀", "x": "\\ud83d"}
+    assert len(second["text"]) == 50_000_000
+    with pytest.raises(InputError, match=r"a\.jsonl:2: a line of more than 1,000,000 bytes"):
+        list(read_json_lines(path, limit=1_000_000))
 
 
 def test_a_long_value_is_shortened_in_the_message(tmp_path: Path) -> None:

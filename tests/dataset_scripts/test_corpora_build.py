@@ -16,11 +16,12 @@ import pytest
 from typer.testing import CliRunner
 
 from kbioxlm.common.errors import InputError
-from kbioxlm.dataset_scripts.aligned_corpora import app, parse_max_chars
+from kbioxlm.dataset_scripts.aligned_corpora import app, parse_max_chars, parse_slurm_options
 from kbioxlm.dataset_scripts.corpora.build import build_corpora
 from kbioxlm.dataset_scripts.corpora.readers import read_article_pairs
-from kbioxlm.dataset_scripts.corpora.settings import CorporaSettings, CorporaStatistics
-from kbioxlm.dataset_scripts.knowledge.build import build_knowledge_base
+from kbioxlm.dataset_scripts.corpora.settings import CorporaSettings
+from kbioxlm.dataset_scripts.corpora.statistics import CorporaStatistics
+from kbioxlm.dataset_scripts.knowledge.build import build_from_umls
 
 SCRIPT = Path(__file__).parents[2] / "dataset_scripts" / "aligned_corpora.py"
 NAMES = {
@@ -67,7 +68,7 @@ def knowledge_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "MRCONSO.RRF").write_text(atoms, encoding="utf-8")
     (folder / "MRREL.RRF").write_text("C1||CUI|RO|C2||CUI|may_treat|R1||S|S|||N||\n")
     (folder / "MRSTY.RRF").write_text("C1|T047|B|Disease|AT1||\n")
-    build_knowledge_base(folder, folder / "built")
+    build_from_umls(folder, folder / "built")
     return folder / "built"
 
 
@@ -131,7 +132,7 @@ def test_repeated_segments_are_left_out(knowledge_base: Path, text: Path, tmp_pa
     segments = load(tmp_path / "out", "monolingual", tmp_path / "cache")
     assert [row["id"] for row in segments] == ["en1/0", "en1/1", "en2/0", "en2/1", "zh1/0", "zh2/0"]
     card = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
-    assert "1 segments left out as repetitions" in card
+    assert "left out were 1 segments as repetitions" in card
     assert "| monolingual | en | 4 |" in card
 
 
@@ -163,7 +164,7 @@ def test_a_level_without_rows_is_not_a_config(knowledge_base: Path, text: Path, 
         ('["no object"]\n', r"text\.jsonl:1: not a JSON object: \['no object'\]"),
         ('{"id": "a", "lang": "en"}\n', r"text\.jsonl:1: no 'text' in"),
         ('{"text": 3, "lang": "en"}\n', r"text\.jsonl:1: 'text' is not a text: 3"),
-        ('{"text": "x"}\n', r"text\.jsonl:1: no 'lang' in the object; add it, or say --language"),
+        ('{"text": "x"}\n', r"text\.jsonl:1: no 'lang' beside 'x'; add it, or say --language"),
         ('{"text": "x", "lang": "fr"}\n', r"text\.jsonl:1: language 'fr' is not one of en,zh"),
         ('{"text": "x", "lang": "en"}\n{"text": \n', r"text\.jsonl:2: not JSON"),
         ('{"text": " ", "lang": "en"}\n', r"text\.jsonl: no text in any object"),
@@ -222,14 +223,24 @@ def test_budgets_are_read() -> None:
             parse_max_chars(value, ("en", "zh"))
 
 
+def test_options_of_slurm_are_read() -> None:
+    assert parse_slurm_options(["account=lab", "--qos=a=b"]) == {"account": "lab", "qos": "a=b"}
+    with pytest.raises(InputError, match="--slurm-option: cannot use 'account'; write KEY=VALUE"):
+        parse_slurm_options(["account"])
+
+
 def test_the_command_builds(knowledge_base: Path, tmp_path: Path) -> None:
     text = json_lines(tmp_path / "text.jsonl", [{"text": row["text"]} for row in TEXTS if row["lang"] == "en"])
     arguments = ["build", "--knowledge-base", str(knowledge_base), "--text", str(text), "--language", "en"]
+    arguments += ["--workers", "1"]
     done = CliRunner().invoke(app, [*arguments, "--output", str(tmp_path / "out"), "--seed", "3"])
     assert done.exit_code == 0, done.output
     assert "0 concepts held out" in done.stderr
     assert "Seed 3." in (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
-    refused = CliRunner().invoke(app, [*arguments[:-1], "fr", "--output", str(tmp_path / "out")])
+    named = CliRunner().invoke(app, [*arguments, "--output", str(tmp_path / "out"), "--push-to-hub", "a b"])
+    assert isinstance(named.exception, InputError)
+    assert "--push-to-hub" in str(named.exception)
+    refused = CliRunner().invoke(app, [*arguments, "--language", "fr", "--output", str(tmp_path / "out")])
     assert isinstance(refused.exception, InputError)
     assert "--language: 'fr' is not one of en,zh" in str(refused.exception)
 
@@ -242,7 +253,7 @@ def test_a_missing_language_is_one_line_and_exit_code_2(knowledge_base: Path, te
         text=True,
     )
     assert done.returncode == 2
-    assert done.stderr.splitlines() == [
+    assert [line for line in done.stderr.splitlines() if not line.startswith(("compile:", "\r"))][-1:] == [
         f"error: {knowledge_base}: no names in language 'es'; "
         "build it with that language, or ask for others; it has en,zh"
     ]

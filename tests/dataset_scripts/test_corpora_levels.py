@@ -1,30 +1,33 @@
-"""Entity, fact and passage examples, held-out concepts, balance."""
+"""Entity, fact and passage examples, held-out concepts."""
 
 from __future__ import annotations
 
 import random
 from collections import Counter
-from pathlib import Path
 
-import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kbioxlm.common.errors import InputError
-from kbioxlm.dataset_scripts.corpora.balance import BalancedWriter
 from kbioxlm.dataset_scripts.corpora.entity_level import MAX_REPLACED, code_switched, replaced
-from kbioxlm.dataset_scripts.corpora.fact_level import MAX_FACTS, FactTeller, translation_facts
+from kbioxlm.dataset_scripts.corpora.fact_level import FactTeller, translation_facts
 from kbioxlm.dataset_scripts.corpora.held_out import blocked_concepts, hold_out
 from kbioxlm.dataset_scripts.corpora.passage_level import passage_rows
 from kbioxlm.dataset_scripts.corpora.readers import ArticlePair
-from kbioxlm.dataset_scripts.corpora.rows import Entity, RelationSpan, Row, from_table
+from kbioxlm.dataset_scripts.corpora.rows import Entity, RelationSpan, Row
 from kbioxlm.dataset_scripts.corpora.segments import Segment, Segmenter
 from kbioxlm.dataset_scripts.corpora.translations import Translations, fits_into_text
 from kbioxlm.dataset_scripts.knowledge.store import KnowledgeBase
 from kbioxlm.dataset_scripts.matching.matcher import Match, NameMatcher
+from kbioxlm.dataset_scripts.matching.rules import MatchingRules
 
-BASE = KnowledgeBase(
+
+def matcher_of(base: KnowledgeBase) -> NameMatcher:
+    return NameMatcher.build(base.name_table(), MatchingRules())
+
+
+BASE = KnowledgeBase.of(
     ("en", "zh"),
     {
         "en": {
@@ -56,7 +59,7 @@ BASE = KnowledgeBase(
         ("isa_unnamed", "en"): "isa unnamed",
     },
 )
-MATCHER = NameMatcher(BASE)
+MATCHER = matcher_of(BASE)
 
 
 def segment(text: str, language: str = "en", number: int = 0) -> Segment:
@@ -98,11 +101,11 @@ def test_without_a_name_in_the_other_language_there_is_no_row(text: str) -> None
 
 
 def test_ambiguous_and_blocked_names_stay() -> None:
-    ambiguous = KnowledgeBase(
+    ambiguous = KnowledgeBase.of(
         ("en", "zh"), {"en": {"A": ["x1", "colds"], "B": ["y1", "colds"]}, "zh": {"A": ["感冒"]}}, {}, {}
     )
     text = "many colds"
-    matches = NameMatcher(ambiguous).find(text, "en")
+    matches = matcher_of(ambiguous).find(text, "en")
     assert [match.ambiguous for match in matches] == [True]
     assert code_switched(Segment("d/0", "en", text, matches), Translations(ambiguous), 0) is None
     blocked = Translations(BASE, frozenset({"C3"}))
@@ -151,7 +154,7 @@ def test_switched_spans_are_exact(pieces: list[str], seed: int) -> None:
     for match, (name, concept, language, was_replaced) in zip(original.matches, found, strict=True):
         assert concept == match.concept
         if was_replaced:
-            assert name in BASE.names["zh"][concept]
+            assert name in BASE.names_of(concept, "zh")
             assert language == "zh"
         else:
             assert name == original.text[match.start : match.end]
@@ -215,19 +218,88 @@ def test_translation_facts_pair_every_name_with_its_translation() -> None:
     assert len(rows) == sum(1 for row in rows.values() if row.text != row.text_pair)
 
 
-def test_no_more_than_the_most_facts() -> None:
+def test_all_facts_are_told_unless_a_limit_is_given() -> None:
     names = {
         language: {f"C{n}": [f"{word}{n:02d}"] for n in range(20)}
         for language, word in (("en", "drug"), ("zh", "药物"))
     }
     relations = {"C0": {f"C{n}": ["isa"] for n in range(1, 20)}}
-    base = KnowledgeBase(("en", "zh"), names, relations, {("isa", "zh"): "是一种"})
+    base = KnowledgeBase.of(("en", "zh"), names, relations, {("isa", "zh"): "是一种"})
     text = " ".join(f"drug{n:02d}" for n in range(20))
-    row = FactTeller(base, Translations(base)).with_facts(
-        Segment("d/0", "en", text, NameMatcher(base).find(text, "en")), seed=0
-    )
+    part = Segment("d/0", "en", text, matcher_of(base).find(text, "en"))
+    row = FactTeller(base, Translations(base)).with_facts(part, seed=0)
     assert row is not None
-    assert len(row.relations) == MAX_FACTS
+    assert row.text_pair == "；".join(f"药物00是一种药物{n:02d}" for n in sorted(range(1, 20), key=lambda n: f"C{n}"))
+    told = set()
+    for seed in range(20):
+        limited = FactTeller(base, Translations(base), max_facts=3).with_facts(part, seed)
+        assert limited is not None
+        assert limited.text_pair is not None
+        sentences = limited.text_pair.split("；")
+        assert len(sentences) == len(limited.relations) == 3
+        assert [sentence for sentence in row.text_pair.split("；") if sentence in sentences] == sentences
+        told.update(sentences)
+    assert len(told) == 19
+
+
+def test_facts_in_the_own_language_use_the_names_of_the_text() -> None:
+    teller = FactTeller(BASE, Translations(BASE), "own")
+    row = teller.with_facts(segment("High blood pressure: losartan."), seed=0)
+    assert row is not None
+    assert row.text_pair == "losartan isa unnamed high blood pressure; losartan may treat high blood pressure"
+    assert [relation.relation for relation in row.relations] == ["isa_unnamed", "may_treat"]
+    assert {language for _, _, language, _ in spans(row)} == {"en"}
+    assert not any(is_replaced for *_, is_replaced in spans(row))
+    chinese = teller.with_facts(segment("氯沙坦治疗咳嗽", "zh"), seed=0)
+    assert chinese is not None
+    assert chinese.text_pair == "氯沙坦可治疗咳嗽"
+
+
+def test_mixed_facts_have_parts_in_both_languages() -> None:
+    teller = FactTeller(BASE, Translations(BASE), "mixed")
+    parts = {0: ("losartan", "氯沙坦"), 1: ("may treat", "可治疗"), 2: ("cough", "咳嗽")}
+    expected = {
+        "losartan may treat 咳嗽",
+        "losartan 可治疗 cough",
+        "losartan 可治疗咳嗽",
+        "氯沙坦 may treat cough",
+        "氯沙坦 may treat 咳嗽",
+        "氯沙坦可治疗 cough",
+    }
+    told = set()
+    for seed in range(80):
+        row = teller.with_facts(segment("losartan, cough"), seed)
+        assert row is not None
+        assert row.text_pair is not None
+        told.add(row.text_pair)
+        subject, object_ = (name for name in spans(row)[2:])
+        assert subject[0] in parts[0]
+        assert object_[0] in parts[2]
+        for name, _, language, is_replaced in (subject, object_):
+            assert is_replaced == (language == "zh") == (not name.isascii())
+        span = row.relations[0]
+        assert row.text_pair[span.start : span.end] in parts[1]
+    assert told == expected
+    assert teller.with_facts(segment("losartan, cough"), 3) == teller.with_facts(segment("losartan, cough"), 3)
+
+
+def test_the_same_sentence_is_told_once() -> None:
+    base = KnowledgeBase.of(
+        ("en", "zh"),
+        {"en": {"A": ["aspirin"], "B": ["headache"]}, "zh": {"A": ["阿司匹林"], "B": ["头痛"]}},
+        {"A": {"B": ["RO", "related_to"]}},
+        {("RO", "zh"): "相关于", ("related_to", "zh"): "相关于", ("related_to", "en"): "is related to"},
+    )
+    text = "aspirin headache"
+    part = Segment("d/0", "en", text, matcher_of(base).find(text, "en"))
+    row = FactTeller(base, Translations(base)).with_facts(part, 0)
+    assert row is not None
+    assert (row.text_pair, [span.relation for span in row.relations]) == ("阿司匹林相关于头痛", ["RO"])
+    own = FactTeller(base, Translations(base), "own").with_facts(part, 0)
+    assert own is not None
+    assert own.text_pair == "aspirin is related to headache"
+    chinese = Segment("d/0", "zh", "头痛", matcher_of(base).find("头痛", "zh"))
+    assert FactTeller(base, Translations(base)).with_facts(chinese, 0) is None
 
 
 def test_held_out_concepts_have_names_of_their_own() -> None:
@@ -241,7 +313,7 @@ def test_held_out_concepts_have_names_of_their_own() -> None:
 
 
 def test_concepts_that_share_both_names_are_blocked_too() -> None:
-    base = KnowledgeBase(
+    base = KnowledgeBase.of(
         ("en", "zh"),
         {
             "en": {"C1": ["fever", "pyrexia"], "C2": ["Pyrexia"], "C3": ["pyrexia"], "C4": ["heat"]},
@@ -265,7 +337,7 @@ ARTICLES = [
 
 def test_passages_come_in_equal_thirds() -> None:
     segmenter = Segmenter(MATCHER, {"en": 24, "zh": 9})
-    rows = list(passage_rows(ARTICLES, segmenter, 60, seed=5))
+    rows = list(passage_rows(lambda: ARTICLES, segmenter, 60, seed=5))
     assert Counter(row.passage_relation for row in rows) == {"positive": 20, "random": 20, "context": 20}
     assert len({(row.text, row.text_pair, row.passage_relation) for row in rows}) == 60
     for row in rows:
@@ -281,44 +353,31 @@ def test_passages_come_in_equal_thirds() -> None:
         assert not any(entity.replaced for entity in row.entities)
         assert all(name.lower() in {"cough", "fever", "losartan", "咳嗽", "发热", "氯沙坦"} for name, *_ in spans(row))
     assert {row.language for row in rows} == {"en", "zh"}
-    assert list(passage_rows(ARTICLES, segmenter, 60, seed=5)) == rows
-    assert list(passage_rows(ARTICLES, segmenter, 60, seed=6)) != rows
+    assert list(passage_rows(lambda: ARTICLES, segmenter, 60, seed=5)) == rows
+    assert list(passage_rows(lambda: ARTICLES, segmenter, 60, seed=6)) != rows
 
 
 def test_passages_end_where_the_articles_do() -> None:
     segmenter = Segmenter(MATCHER, {"en": 24, "zh": 9})
-    assert len(list(passage_rows(ARTICLES[:2], segmenter, 600, seed=0))) == 3 * 8  # 2 articles, 2 languages, 2 pairs
-    assert list(passage_rows(ARTICLES[:1], segmenter, 600, seed=0)) == []
-    assert list(passage_rows([], segmenter, 600, seed=0)) == []
+    assert (
+        len(list(passage_rows(lambda: ARTICLES[:2], segmenter, 600, seed=0))) == 3 * 8
+    )  # 2 articles, 2 languages, 2 pairs
+    assert list(passage_rows(lambda: ARTICLES[:1], segmenter, 600, seed=0)) == []
+    assert list(passage_rows(list, segmenter, 600, seed=0)) == []
 
 
 def test_records_that_share_a_text_are_one_article() -> None:
     segmenter = Segmenter(MATCHER, {"en": 24, "zh": 9})
     twice = [ARTICLES[0], ArticlePair("again", {"en": ARTICLES[0].texts["en"], "zh": ARTICLES[1].texts["zh"]})]
-    assert list(passage_rows(twice, segmenter, 600, seed=0)) == []  # no second article for random pairs
+    assert list(passage_rows(lambda: twice, segmenter, 600, seed=0)) == []  # no second article for random pairs
+    blank = [ArticlePair(pair.id, {**pair.texts, "ja": " \n"}) for pair in ARTICLES[:2]]
+    assert len(list(passage_rows(lambda: blank, Segmenter(MATCHER, {"en": 24, "zh": 9, "ja": 9}), 600, seed=0))) == 24
 
 
-def switched(number: int, language: str, amount: int) -> Row:
-    entities = [Entity(0, 1, False, "C1", language, True)] * amount + [Entity(1, 2, False, "C2", "en", False)]
-    return Row(f"d/{number}", "entity", "en", "xy", entities=entities, relations=[])
-
-
-def test_as_many_are_replaced_into_each_language(tmp_path: Path) -> None:
-    writer = BalancedWriter(tmp_path / "entity", tmp_path / "scratch", seed=0)
-    rows = [switched(number, "zh", 2) for number in range(30)] + [switched(number, "en", 3) for number in range(30, 40)]
-    for row in rows:
-        writer.add(row)
-    counts = writer.close().counts
-    assert counts.replaced_into == {"zh": 30, "en": 30}
-    kept = from_table(pq.read_table(tmp_path / "entity"))
-    assert [row for row in kept if row.entities[0].language == "en"] == rows[30:]
-    assert kept == [row for row in rows if row in kept]
-    assert not (tmp_path / "scratch").exists()
-
-
-def test_one_language_alone_needs_no_balance(tmp_path: Path) -> None:
-    writer = BalancedWriter(tmp_path / "entity", tmp_path / "scratch", seed=0)
-    writer.add(switched(0, "zh", 2))
-    assert writer.close().counts.replaced_into == {"zh": 2}
-    empty = BalancedWriter(tmp_path / "none", tmp_path / "scratch", seed=0)
-    assert not empty.close().counts.rows
+def test_articles_that_change_between_the_readings_are_an_error() -> None:
+    segmenter = Segmenter(MATCHER, {"en": 24, "zh": 9})
+    longer = [ArticlePair(pair.id, {"en": pair.texts["en"] * 2, "zh": pair.texts["zh"] * 2}) for pair in ARTICLES]
+    for second in (ARTICLES[:3], longer):
+        readings = iter([ARTICLES, second])
+        with pytest.raises(InputError, match="article pairs: they changed while they were read"):
+            list(passage_rows(readings.__next__, segmenter, 60, seed=0))

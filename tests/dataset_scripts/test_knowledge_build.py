@@ -13,7 +13,7 @@ import datasets
 import pytest
 
 from kbioxlm.common.errors import InputError
-from kbioxlm.dataset_scripts.knowledge.build import build_knowledge_base
+from kbioxlm.dataset_scripts.knowledge.build import BuildSettings, build_from_umls
 from kbioxlm.dataset_scripts.knowledge.store import KnowledgeBase
 
 SCRIPT = Path(__file__).parents[2] / "dataset_scripts" / "knowledge_base.py"
@@ -56,7 +56,7 @@ def load(folder: Path, config: str, cache: Path) -> list[dict[str, object]]:
 
 
 def test_tables_are_sorted_and_without_duplicates(umls: Path, tmp_path: Path) -> None:
-    statistics = build_knowledge_base(umls, tmp_path / "kb")
+    statistics = build_from_umls(umls, tmp_path / "kb")
     names = load(tmp_path / "kb", "names", tmp_path / "cache")
     assert [(row["concept"], row["language"], row["name"], row["preferred"], row["source"]) for row in names] == [
         ("C1", "en", "phenytoin", True, "SRC"),
@@ -83,21 +83,21 @@ def test_tables_are_sorted_and_without_duplicates(umls: Path, tmp_path: Path) ->
 
 def test_the_same_input_gives_the_same_bytes(umls: Path, tmp_path: Path) -> None:
     for name in ("one", "two"):
-        build_knowledge_base(umls, tmp_path / name, ("en", "zh"))
+        build_from_umls(umls, tmp_path / name, settings=BuildSettings(("en", "zh")))
     one, two = (
         {str(path.relative_to(tmp_path / name)): path.read_bytes() for path in (tmp_path / name).rglob("*.*")}
         for name in ("one", "two")
     )
     assert one == two
-    assert len(one) == 6
+    assert len(one) == 7
 
 
 def test_only_the_asked_languages_are_kept(umls: Path, tmp_path: Path) -> None:
-    assert build_knowledge_base(umls, tmp_path / "kb", ("en", "zh")).names == {"en": 4, "zh": 2}
+    assert build_from_umls(umls, tmp_path / "kb", settings=BuildSettings(("en", "zh"))).names == {"en": 4, "zh": 2}
     with pytest.raises(
         InputError, match=r"MRCONSO\.RRF: no name in language 'fr' \(French\); .*of those asked it found: en"
     ):
-        build_knowledge_base(umls, tmp_path / "other", ("en", "fr"))
+        build_from_umls(umls, tmp_path / "other", settings=BuildSettings(("en", "fr")))
     assert not (tmp_path / "other").exists()
 
 
@@ -106,7 +106,7 @@ def test_a_truncated_gzip_is_one_error_and_leaves_nothing(umls: Path, tmp_path: 
     (umls / "MRREL.RRF.gz").write_bytes(gzip.compress(plain.read_bytes() * 50)[:-20])
     plain.unlink()
     with pytest.raises(InputError, match=r"MRREL\.RRF\.gz: the gzip data breaks off"):
-        build_knowledge_base(umls, tmp_path / "kb")
+        build_from_umls(umls, tmp_path / "kb")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["META"]
 
 
@@ -125,11 +125,11 @@ def test_the_command_says_one_line_and_exits_with_2(umls: Path, tmp_path: Path) 
 @pytest.mark.skipif("KBIOXLM_REAL_DATA" not in os.environ, reason="KBIOXLM_REAL_DATA is not set")
 def test_the_open_knowledge_base(tmp_path: Path) -> None:
     source = Path(os.environ["KBIOXLM_REAL_DATA"]) / "open_knowledge_base"
-    statistics = build_knowledge_base(source, tmp_path / "kb", ("en", "zh"))
+    statistics = build_from_umls(source, tmp_path / "kb", settings=BuildSettings(("en", "zh")))
     assert statistics.names == {"en": 42321, "zh": 21122}
     assert statistics.bilingual_concepts == 20906
     assert statistics.relations == {"isa": 12288, "may_treat": 1775}
     base = KnowledgeBase.load(tmp_path / "kb", ("en", "zh"))
-    by_name = {names[0]: concept for concept, names in base.names["en"].items()}
-    drug, disease = by_name["montelukast"], by_name["asthma"]
-    assert base.relations[drug][disease] == ["may_treat"]
+    names = {base.names_of(concept, "en")[0]: concept for concept in base.concepts("en")}
+    drug, disease = names["montelukast"], names["asthma"]
+    assert base.relations_of(drug)[disease] == ["may_treat"]

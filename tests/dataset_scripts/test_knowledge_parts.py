@@ -10,11 +10,10 @@ import pytest
 
 from kbioxlm.common.errors import InputError
 from kbioxlm.dataset_scripts.folder import ShardWriter, dataset_folder, read_table, write_rows
-from kbioxlm.dataset_scripts.knowledge import store
-from kbioxlm.dataset_scripts.knowledge.build import NAMES, RELATION_NAMES, RELATIONS
 from kbioxlm.dataset_scripts.knowledge.casing import RunningCase
 from kbioxlm.dataset_scripts.knowledge.languages import ENGLISH_NAMES, ISO_OF_UMLS, parse_languages
 from kbioxlm.dataset_scripts.knowledge.relation_names import SHIPPED, read_relation_names, relation_names
+from kbioxlm.dataset_scripts.knowledge.schemas import NAMES, RELATION_NAMES, RELATIONS
 from kbioxlm.dataset_scripts.knowledge.store import KnowledgeBase
 
 
@@ -62,18 +61,21 @@ def test_running_case_needs_evidence() -> None:
     assert RunningCase(["Herz", "herz"], "de")("Herz") == "Herz"
 
 
-def test_shipped_phrases_come_in_both_languages() -> None:
+def test_shipped_phrases_come_in_english_and_chinese() -> None:
     names = read_relation_names(SHIPPED)
     assert {relation for relation, language in names if language == "en"} == {
         relation for relation, language in names if language == "zh"
     }
     assert len(names) > 100
+    japanese, spanish = ({relation for relation, code in names if code == language} for language in ("ja", "es"))
+    assert japanese == spanish
+    assert {"isa", "may_treat", "associated_with", "has_finding_site"} <= spanish
 
 
 def test_phrases_fall_back_to_the_relation_in_english_alone(tmp_path: Path) -> None:
     extra = tmp_path / "phrases.tsv"
     extra.write_text("relation\tlanguage\tname\nisa\tzh\t属于\n", encoding="utf-8")
-    names = relation_names({"isa", "has_active_moiety"}, ("en", "zh", "ja"), extra)
+    names = relation_names({"isa", "has_active_moiety"}, ("en", "zh", "fr"), extra)
     assert names == {
         ("isa", "en"): "is a",
         ("isa", "zh"): "属于",
@@ -102,11 +104,11 @@ def knowledge_base_folder(folder: Path) -> Path:
         folder / "names",
         NAMES,
         [
-            ("C1", "en", "Cancer", False, "A", "SY"),
-            ("C1", "en", "Neoplasm", True, "A", "PT"),
-            ("C1", "en", "neoplasm", False, "B", "PT"),
-            ("C1", "zh", "肿瘤", True, "B", "PT"),
-            ("C2", "en", "lung cancer", True, "B", "PT"),
+            ("C1", "en", "Cancer", False, "A", "SY", "CC0-1.0"),
+            ("C1", "en", "Neoplasm", True, "A", "PT", "CC0-1.0"),
+            ("C1", "en", "neoplasm", False, "B", "PT", "CC0-1.0"),
+            ("C1", "zh", "肿瘤", True, "B", "PT", "CC0-1.0"),
+            ("C2", "en", "lung cancer", True, "B", "PT", "CC0-1.0"),
         ],
     )
     write_rows(folder / "relations", RELATIONS, [("C2", "isa", "C1", "A"), ("C2", "isa", "C1", "B")])
@@ -116,11 +118,12 @@ def knowledge_base_folder(folder: Path) -> Path:
 
 def test_names_are_loaded_preferred_first_in_running_case(tmp_path: Path) -> None:
     base = KnowledgeBase.load(knowledge_base_folder(tmp_path / "kb"), ("en", "zh"))
-    assert base.names == {
-        "en": {"C1": ["neoplasm", "cancer"], "C2": ["lung cancer"]},
-        "zh": {"C1": ["肿瘤"]},
-    }
-    assert base.relations == {"C2": {"C1": ["isa"]}}
+    assert [list(base.concepts(language)) for language in ("en", "zh")] == [["C1", "C2"], ["C1"]]
+    assert base.names_of("C1", "en") == ["neoplasm", "cancer"]
+    assert base.names_of("C2", "en") == ["lung cancer"]
+    assert (base.names_of("C1", "zh"), base.names_of("C2", "zh"), base.names_of("C9", "zh")) == (["肿瘤"], [], [])
+    assert base.relations_of("C2") == {"C1": ["isa"]}
+    assert base.relations_of("C1") == base.relations_of("C9") == {}
     assert base.phrases == {("isa", "en"): "is a", ("isa", "zh"): "是一种"}
 
 
@@ -143,7 +146,6 @@ def test_broken_shards_are_named(tmp_path: Path) -> None:
     pq.write_table(pa.table({"other": ["x"]}), shard)
     with pytest.raises(InputError, match=r"part-00000\.parquet: no column 'concept'"):
         read_table(tmp_path, "names", ("concept",))
-    assert store.read_table is read_table
 
 
 def test_shards_are_cut_and_an_empty_config_keeps_its_schema(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

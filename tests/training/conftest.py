@@ -12,7 +12,7 @@ from transformers import XLMRobertaTokenizer
 from kbioxlm.configuration_kbioxlm import KBioXLMConfig
 from kbioxlm.dataset_scripts.corpora.build import build_corpora
 from kbioxlm.dataset_scripts.corpora.settings import CorporaSettings
-from kbioxlm.dataset_scripts.knowledge.build import build_knowledge_base
+from kbioxlm.dataset_scripts.knowledge.build import BuildSettings, build_from_umls
 from kbioxlm.modeling_kbioxlm import KBioXLMForPreTraining
 from kbioxlm.training.tokenizer import TokenizerRecipe, train_tokenizer
 
@@ -125,7 +125,7 @@ def sample_tokenizer(sample_texts: list[Path], tmp_path_factory: pytest.TempPath
 def sample_corpora(sample_texts: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Corpora folder of all four levels, built from the sample's knowledge base, `sample_texts` and its pairs."""
     folder = tmp_path_factory.mktemp("sample")
-    build_knowledge_base(SAMPLE / "umls", folder / "knowledge_base", ("en", "zh"))
+    build_from_umls(SAMPLE / "umls", folder / "knowledge_base", settings=BuildSettings(("en", "zh")))
     settings = CorporaSettings(
         languages=("en", "zh"), seed=1, hold_out=8, max_chars={"en": 150, "zh": 50}, translation_facts=True
     )

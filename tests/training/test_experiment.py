@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from kbioxlm.common.errors import InputError
+from kbioxlm.common.recipe import parse_recipe
 from kbioxlm.training import experiment
 from kbioxlm.training.experiment import run_experiment
 from kbioxlm.training.experiment_recipe import ExperimentRecipe
-from kbioxlm.training.recipe import parse_recipe
 
 SAMPLE = Path(__file__).parents[2] / "sample"
 
@@ -148,7 +148,7 @@ def test_a_second_call_runs_nothing_again(
     def never(*_: Any, **__: Any) -> None:
         raise AssertionError("run again")
 
-    for step in ("build_knowledge_base", "build_corpora", "train_tokenizer", "run_probes"):
+    for step in ("build_from_umls", "build_corpora", "train_tokenizer", "run_probes"):
         monkeypatch.setattr(experiment, step, never)
     again = run_experiment(recipe_of(keys))
     assert times(keys["output"]) == before

@@ -13,11 +13,11 @@ from safetensors.torch import load_file
 from transformers import Trainer
 
 from kbioxlm.common.errors import InputError
+from kbioxlm.common.recipe import parse_recipe
 from kbioxlm.modeling_kbioxlm import KBioXLMForTokenClassification
 from kbioxlm.training import finetuning
 from kbioxlm.training.finetuning import FinetuneRecipe, finetune
 from kbioxlm.training.ner import load_ner
-from kbioxlm.training.recipe import parse_recipe
 from kbioxlm.training.tagger import load_tagger, predict, prepare
 
 BASE: dict[str, Any] = {

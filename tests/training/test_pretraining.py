@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 from transformers import AutoTokenizer, TrainerCallback, XLMRobertaConfig, XLMRobertaForMaskedLM
 
 from kbioxlm.common.errors import InputError
+from kbioxlm.common.recipe import parse_recipe
 from kbioxlm.dataset_scripts.corpora.rows import RowWriter
 from kbioxlm.modeling_kbioxlm import KBioXLMForPreTraining
 from kbioxlm.training import pretraining
@@ -21,7 +22,6 @@ from kbioxlm.training.examples import MaskedExamples, PaddingCollator
 from kbioxlm.training.features import LEVELS, load_level
 from kbioxlm.training.masking import IGNORED
 from kbioxlm.training.pretraining import PretrainRecipe, masking_rule, pretrain
-from kbioxlm.training.recipe import parse_recipe
 from kbioxlm.training.tokenizer import learn
 
 SHAPE = {

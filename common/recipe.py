@@ -75,7 +75,7 @@ def parse_recipe(kind: type[R], content: dict[str, Any], place: str | Path) -> R
         key = ".".join(str(part) for part in first["loc"])
         if first["type"] == "extra_forbidden":
             close = difflib.get_close_matches(str(first["loc"][-1]), _keys(kind), n=1)
-            hint = f"did you mean {close[0]!r}?" if close else "remove it; `train.py keys COMMAND` lists the keys"
+            hint = f"did you mean {close[0]!r}?" if close else f"remove it; the keys are {', '.join(_keys(kind))}"
             raise InputError(place, f"unknown key {key!r} = {shown(first['input'])}", hint) from error
         if first["type"] == "missing":
             raise InputError(place, f"key {key!r} is missing", "add it, or give it as an override") from error

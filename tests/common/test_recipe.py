@@ -10,11 +10,11 @@ import yaml
 from pydantic import BaseModel, Field, PositiveInt, ValidationError
 
 from kbioxlm.common.errors import InputError
+from kbioxlm.common.recipe import Recipe, describe, load_recipe, parse_recipe
 from kbioxlm.training.evaluation import EvaluateRecipe
 from kbioxlm.training.experiment_recipe import ExperimentRecipe, Plan
 from kbioxlm.training.finetuning import FinetuneRecipe
 from kbioxlm.training.pretraining import PretrainRecipe
-from kbioxlm.training.recipe import Recipe, describe, load_recipe, parse_recipe
 from kbioxlm.training.tokenizer import TokenizerRecipe
 
 RECIPES = Path(__file__).parents[2] / "recipes"
@@ -65,7 +65,7 @@ def test_exponents_without_a_point_are_numbers_too(tmp_path: Path) -> None:
     [
         ("output: o\nraet: 1\n", r"toy\.yaml: unknown key 'raet' = 1; did you mean 'rate'\?"),
         ("output: o\nshape: {width: 3, dept: 4}\n", r"unknown key 'shape\.dept' = 4; did you mean 'depth'\?"),
-        ("output: o\nzzz: [1]\n", r"unknown key 'zzz' = \[1\]; remove it; `train\.py keys COMMAND` lists the keys"),
+        ("output: o\nzzz: [1]\n", r"unknown key 'zzz' = \[1\]; remove it; the keys are output, rate, "),
         ("ouptut: o\n", r"unknown key 'ouptut' = 'o'; did you mean 'output'"),
         ("rate: 1\n", r"toy\.yaml: key 'output' is missing"),
         ("output: o\nshape: {depth: 2}\n", r"key 'shape\.width' is missing"),
