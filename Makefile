@@ -4,11 +4,14 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 RUNTIME := .venv/.runtime
 DEVELOPMENT := .venv/.development
+PEERS := .venv/.peers
+BENCHES := bench-matching bench-knowledge bench-corpora
 
-.PHONY: demo small test lint clean help
+.PHONY: demo small test lint clean help $(BENCHES)
 
 help:  ## this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z$$()A-Z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/; s/.*BENCHES\)/bench-NAME/' | expand -t 12
+	@echo "NAME of a benchmark: $(BENCHES:bench-%=%)"
 
 demo: $(RUNTIME)  ## knowledge base to zero-shot NER on the embedded sample, under five minutes
 	$(BIN)/python train.py experiment recipes/demo.yaml
@@ -18,6 +21,9 @@ small: $(RUNTIME)  ## the same on the real data in the folder KBIOXLM_REAL_DATA,
 
 test: $(DEVELOPMENT)  ## all tests, under ten minutes
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
+
+$(BENCHES): bench-%: $(PEERS)  ## ours beside its peers, on the real data in KBIOXLM_REAL_DATA; writes runs/bench
+	$(BIN)/python bench/$*.py
 
 lint: $(DEVELOPMENT)  ## ruff and mypy
 	$(BIN)/ruff check .
@@ -38,4 +44,8 @@ $(RUNTIME): requirements.txt pyproject.toml | $(BIN)/python
 $(DEVELOPMENT): requirements-dev.txt $(RUNTIME)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@mkdir -p .venv/.types && ln -sfn ../.. .venv/.types/kbioxlm
+	@touch $@
+
+$(PEERS): requirements-bench.txt $(RUNTIME)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-bench.txt
 	@touch $@

@@ -40,52 +40,58 @@ def keys(listed: list[tuple[str, str]]) -> list[str]:
     return [name for name in folded if is_long_enough(name)]
 
 
-def boundaries(text: str) -> Any:
-    """Of each offset of a folded text, its end included, whether a name may begin or end there."""
+def boundaries(kinds: Any) -> Any:
+    """Of each offset of folded characters between separators, whether a name may begin or end there."""
     import numpy as np
 
-    from kbioxlm.dataset_scripts.matching.batches import code_points_of
-    from kbioxlm.dataset_scripts.matching.code_points import DIGIT, POINT, WORD, character_kinds
+    from kbioxlm.dataset_scripts.matching.code_points import DIGIT, POINT, WORD
 
-    kinds = np.zeros(len(text) + 4, np.uint32)
-    kinds[2:-2] = character_kinds()[code_points_of(text)]
-    word, digit, point = ((kinds & kind) != 0 for kind in (WORD, DIGIT, POINT))
+    padded = np.zeros(len(kinds) + 3, np.uint32)
+    padded[2:-1] = kinds
+    word, digit, point = ((padded & kind) != 0 for kind in (WORD, DIGIT, POINT))
     inside = word[1:-2] & word[2:-1]
     inside |= digit[1:-2] & point[2:-1] & digit[3:]
     inside |= digit[:-3] & point[1:-2] & digit[2:-1]
     return ~inside
 
 
-def chosen(batch: list[str], find: Callable[[str], list[Span]]) -> list[list[tuple[int, int]]]:
+def chosen(batch: list[str], find: Callable[[str], list[Span]], start_at: int = 0) -> list[list[tuple[int, int]]]:
     """Of overlapping matches, the leftmost-longest that respect boundaries, in the original texts.
+
+    The peers get our compiled folding, and a look-up of boundaries made for all texts at once.
 
     Args:
         batch: texts, searched as one, with line ends between them, which no folded name has.
-        find: gives the matches (start, end, …) in a folded text.
+        find: gives the matches in a folded text.
+        start_at: where in a match its start is; its end comes next.
     """
     import numpy as np
 
-    from kbioxlm.dataset_scripts.matching.folding import fold
+    from kbioxlm.dataset_scripts.matching.batches import folded_batch
+    from kbioxlm.dataset_scripts.matching.code_points import CODE, SEPARATOR, code_points
 
-    folded = [fold(text) for text in batch]
-    joined = "\n".join(one.text for one in folded)
-    begins = np.concatenate([[0], np.cumsum([len(one.text) + 1 for one in folded])])
-    found = np.array(find(joined), np.int64).reshape(-1, 3)
-    allowed = boundaries(joined)
-    found = found[allowed[found[:, 0]] & allowed[found[:, 1]]]
-    found = found[np.lexsort((-found[:, 1], found[:, 0]))]
-    texts_found = np.searchsorted(begins, found[:, 0], "right") - 1
+    folded = folded_batch(batch, np.zeros(len(batch), np.uint8), code_points())
+    codes = folded.folded & CODE
+    codes[codes == SEPARATOR] = ord("\n")
+    places = folded.places if len(folded.places) else np.arange(len(codes), dtype=np.int32)
+    allowed = (boundaries(folded.folded) & (places >= 0)).tobytes()
+    end_at = start_at + 1
+    hits = find(codes.tobytes().decode("utf-32-le", "surrogatepass"))
+    hits = [hit for hit in hits if allowed[hit[start_at]] and allowed[hit[end_at]]]
+    hits.sort(key=lambda hit: (hit[start_at], -hit[end_at]))
     spans: list[list[tuple[int, int]]] = [[] for _ in batch]
-    free = 0
-    offsets = begins[texts_found]
-    for text, offset, (start, end) in zip(texts_found.tolist(), offsets.tolist(), found[:, :2].tolist(), strict=True):
+    free, text, begin, end_of_text = 0, -1, 0, 1
+    origins = places.tolist() if len(folded.places) else None
+    for hit in hits:
+        start, end = hit[start_at], hit[end_at]
         if start >= free:
-            _, starts, ends = folded[text]
-            first = start - offset if starts is None else starts[start - offset]
-            last = end - offset if ends is None else ends[end - offset - 1]
-            if first >= 0 and last >= 0:
-                spans[text].append((first, last))
-                free = end
+            free = end
+            if origins is not None:
+                start, end = origins[start], origins[end]
+            while start >= end_of_text:
+                text += 1
+                begin, end_of_text = end_of_text, end_of_text + len(batch[text]) + 1
+            spans[text].append((start - begin, end - begin))
     return spans
 
 
@@ -128,13 +134,9 @@ def automaton(library: str) -> Callable[[list[str]], Callable[[list[str]], list[
             import ahocorasick_rs
 
             automaton_ = ahocorasick_rs.AhoCorasick(folded_names, store_patterns=False)
-
-            def find(text: str) -> Any:
-                import numpy as np
-
-                hits = np.array(automaton_.find_matches_as_indexes(text, overlapping=True), np.int64)
-                return hits.reshape(-1, 3)[:, [1, 2, 0]]
-
+            return in_batches(
+                lambda batch: chosen(batch, partial(automaton_.find_matches_as_indexes, overlapping=True), 1)
+            )
         return in_batches(lambda batch: chosen(batch, find))
 
     return build

@@ -94,7 +94,9 @@ def test_pins_are_within_the_declared_ranges() -> None:
     development = pins(ROOT / "requirements-dev.txt")
     assert not set(versions) & set(development), "pinned twice"
     for name, requirement in OPTIONAL.items():
-        assert requirement.specifier.contains(development[name]), f"{name}=={development[name]} is outside {requirement}"
+        assert requirement.specifier.contains(development[name]), (
+            f"{name}=={development[name]} is outside {requirement}"
+        )
 
 
 def test_every_import_is_declared() -> None:

@@ -52,6 +52,7 @@ class Batch(NamedTuple):
         folded: folded characters with their kinds; uint32.
         places: of each folded character, the place in `codes` where it begins, -1 inside an expansion; int32, empty
             if all stayed in place.
+        begins: of each text, the place in `codes` where it begins; int64.
         languages: of each text, the place of its language, 255 if it is not one of the index; uint8.
         table, offsets, characters, first_group: the folding that keeps letter case (`code_points`).
     """
@@ -59,6 +60,7 @@ class Batch(NamedTuple):
     codes: NDArray[np.uint32]
     folded: NDArray[np.uint32]
     places: NDArray[np.int32]
+    begins: NDArray[np.int64]
     languages: NDArray[np.uint8]
     table: NDArray[np.uint32]
     offsets: NDArray[np.int32]

@@ -17,7 +17,7 @@ from kbioxlm.dataset_scripts.matching.code_points import (
     CodePoints,
 )
 from kbioxlm.dataset_scripts.matching.folding import fold_group, write_alike
-from kbioxlm.dataset_scripts.matching.kernel import expand, expanded_length, fold_codes
+from kbioxlm.dataset_scripts.matching.kernel import LONGEST_EXPANSION, expand, fold_codes
 
 
 def code_points_of(text: str) -> NDArray[np.uint32]:
@@ -67,16 +67,18 @@ def folded_batch(texts: Sequence[str], languages: NDArray[np.uint8], tables: Cod
     folded = np.empty(len(codes), np.uint32)
     places = np.empty(0, np.int32)
     expansions, written, first_group = tables.expansions, tables.written_expansions, len(tables.expansions.offsets) - 1
-    union = fold_codes(codes, tables.folded, folded)
-    if union & MARK:
-        groups = take_groups(joined, codes, np.flatnonzero(folded == MARK), separators + 1)
+    several, has_marks = fold_codes(codes, tables.folded, folded)
+    if has_marks:
+        marks = np.flatnonzero(folded == MARK)
+        groups = take_groups(joined, codes, marks, separators + 1)
         expansions = expansions.and_also(map(fold_group, groups))
         written = written.and_also(map(write_alike, groups))
         in_groups = np.flatnonzero(codes >= FIRST_GROUP)
+        several += len(in_groups) + len(marks)
         folded[in_groups] = EXPANDED | (codes[in_groups] - FIRST_GROUP + first_group)
-    if union & (MARK | EXPANDED):
-        length = expanded_length(folded, expansions.offsets)
-        whole, places = np.empty(length, np.uint32), np.empty(length, np.int32)
-        expand(folded, *expansions, whole, places)
-        folded = whole
-    return Batch(codes, folded, places, languages, tables.written, *written, first_group)
+    if several:
+        most = len(folded) + several * LONGEST_EXPANSION
+        whole, places = np.empty(most, np.uint32), np.empty(most, np.int32)
+        length = expand(folded, *expansions, whole, places)
+        folded, places = whole[:length], places[:length]
+    return Batch(codes, folded, places, separators + 1, languages, tables.written, *written, first_group)

@@ -10,12 +10,14 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Callable, Iterable
 from functools import cache
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kbioxlm.dataset_scripts.matching.folding import UNSPACED_BLOCKS, fold_group, write_alike
+
+Array = TypeVar("Array", bound=NDArray[Any])
 
 CODES = 0x110000
 SEPARATOR = CODES  # between texts; no character folds to it
@@ -52,9 +54,17 @@ class Expansions(NamedTuple):
         """With `texts` behind them."""
         added = [characters(text) for text in texts]
         ends = self.offsets[-1] + np.cumsum([len(codes) for codes in added], dtype=np.int32)
-        return Expansions(
-            np.concatenate([self.offsets, ends]).astype(np.int32), np.concatenate([self.characters, *added])
+        offsets, joined = (
+            np.concatenate([self.offsets, ends]).astype(np.int32),
+            np.concatenate([self.characters, *added]),
         )
+        return Expansions(unchanging(offsets), unchanging(joined))
+
+
+def unchanging(array: Array) -> Array:
+    """`array`, made read-only as memory-mapped ones are, so that kernels are compiled once for both."""
+    array.flags.writeable = False
+    return array
 
 
 class CodePoints(NamedTuple):
@@ -85,7 +95,7 @@ def character_kinds() -> NDArray[np.uint32]:
     codes = _codes()
     table = np.arange(CODES + 1, dtype=np.uint32)
     table[codes] |= _kinds([*map(chr, codes.tolist())])
-    return table
+    return unchanging(table)
 
 
 def _codes() -> NDArray[np.uint32]:
@@ -109,7 +119,7 @@ def code_points() -> CodePoints:
         table[codes[several]] = EXPANDED | np.arange(several.sum(), dtype=np.uint32)
         table[codes[marks]] = MARK
         added = [texts[place] for place in np.flatnonzero(several)]
-        tables.append((table, Expansions(np.zeros(1, np.int32), np.zeros(0, np.uint32)).and_also(added)))
+        tables.append((unchanging(table), Expansions(np.zeros(1, np.int32), np.zeros(0, np.uint32)).and_also(added)))
     return CodePoints(*tables[0], *tables[1])
 
 

@@ -8,13 +8,14 @@ from numpy.typing import NDArray
 
 from kbioxlm.dataset_scripts.knowledge.name_table import NameTable
 from kbioxlm.dataset_scripts.matching.arrays import Names
-from kbioxlm.dataset_scripts.matching.batches import code_points_of, take_groups
+from kbioxlm.dataset_scripts.matching.batches import take_groups
 from kbioxlm.dataset_scripts.matching.code_points import (
     MARK,
     SEPARATOR,
     CodePoints,
     character_kinds,
     code_points,
+    unchanging,
 )
 from kbioxlm.dataset_scripts.matching.drafts import (
     COLLISION,
@@ -29,7 +30,6 @@ from kbioxlm.dataset_scripts.matching.drafts import (
 )
 from kbioxlm.dataset_scripts.matching.folding import fold_group, write_alike
 from kbioxlm.dataset_scripts.matching.insertion import (
-    LONGEST_EXPANSION,
     Limits,
     Rows,
     add_rows,
@@ -37,6 +37,7 @@ from kbioxlm.dataset_scripts.matching.insertion import (
     mark_short,
     readd_patterns,
 )
+from kbioxlm.dataset_scripts.matching.kernel import LONGEST_EXPANSION, decode_names
 from kbioxlm.dataset_scripts.matching.names_index import NamesIndex
 from kbioxlm.dataset_scripts.matching.rules import MatchingRules
 
@@ -65,9 +66,9 @@ class _Builder:
     def _empty(self, slots: int, patterns: int, characters: int, forms: int) -> Draft:
         return Draft(
             _powers(slots),
-            _powers(slots // 256),
-            _powers(slots // 256),
-            _powers(slots // 16),
+            _powers(max(slots // 128, 1 << 13)),
+            _powers(max(slots // 128, 1 << 13)),
+            _powers(max(slots // 16, 1 << 16)),
             np.empty(characters, np.uint8),
             np.zeros(patterns + 1, np.int64),
             np.zeros(patterns, np.bool_),
@@ -158,6 +159,8 @@ def _built(table: NameTable, rules: MatchingRules, tables: CodePoints, seed: int
         draft.written_offsets[: counts[COUNT_FORMS] + 1],
         draft.written_upper[: counts[COUNT_FORMS]],
     )
+    for array in names:
+        unchanging(array)
     concept_offsets = _offsets(table.concepts)
     return NamesIndex(
         names,
@@ -195,13 +198,13 @@ def _bytes(names: pa.LargeStringArray) -> NDArray[np.uint8]:
 
 def _rows(names: pa.LargeStringArray, pattern: NDArray[np.int32], form: NDArray[np.int32], tables: CodePoints) -> Rows:
     utf8, offsets = _bytes(names), _offsets(names)
-    joined = utf8.tobytes().decode()
-    codes = code_points_of(joined)
-    begins = np.concatenate([[0], np.cumsum((utf8 & 0xC0) != 0x80)])[offsets - offsets[0]]
+    codes, begins = np.empty(len(utf8), np.uint32), np.zeros(len(names) + 1, np.int64)
+    has_marks = decode_names(utf8, offsets[1:] - offsets[0], tables.folded, codes, begins[1:])
+    codes = codes[: begins[-1]]
     expansions, written, first_group = tables.expansions, tables.written_expansions, len(tables.expansions.offsets) - 1
-    marks = np.flatnonzero(tables.folded[codes] == MARK)
-    if len(marks):
-        groups = take_groups(joined, codes, marks, begins)
+    if has_marks:
+        marks = np.flatnonzero(tables.folded[codes] == MARK)
+        groups = take_groups(utf8.tobytes().decode(), codes, marks, begins)
         expansions = expansions.and_also(map(fold_group, groups))
         written = written.and_also(map(write_alike, groups))
     return Rows(codes, begins, pattern, form, tables.folded, *expansions, tables.written, *written, first_group)

@@ -32,6 +32,7 @@ from kbioxlm.dataset_scripts.matching.drafts import (
 )
 from kbioxlm.dataset_scripts.matching.kernel import (
     CAPITALS,
+    LONGEST_EXPANSION,
     PATTERN,
     SHORT,
     SPACE,
@@ -39,7 +40,6 @@ from kbioxlm.dataset_scripts.matching.kernel import (
 )
 
 UNUSED = -1
-LONGEST_EXPANSION = 18
 
 
 class Rows(NamedTuple):

@@ -29,6 +29,7 @@ LEAF = 1 << 31  # only one name begins like this
 SHORT = 1 << 30  # the letter case of the name matters, and decides whether it counts
 USED = 1 << 29
 CAPITALS = 1 << 28  # of a short name: it is met in capitals only
+LONGEST_EXPANSION = 18  # NFKC makes no more characters of one
 PATTERN = (1 << 28) - 1  # number of the name, from 1; 0 where none ends here
 
 SPACE = np.uint32(ord(" "))
@@ -157,14 +158,16 @@ def end_of(name: Arrays, first: Number, last: Number, text: Arrays, place: Numbe
 
 
 @compiled
-def fold_codes(codes: Arrays, table: Arrays, folded: Arrays) -> Number:
-    """Fold code points one to one; returns the union of the folded characters, to see if that was right."""
+def fold_codes(codes: Arrays, table: Arrays, folded: Arrays) -> tuple[Number, bool]:
+    """Fold code points one to one; returns how many become several, and whether there are combining marks."""
+    several: Number = 0
     union = np.uint32(0)
     for place in range(len(codes)):
         character = table[codes[place]]
         folded[place] = character
+        several += np.int64(character >> np.uint32(31))
         union |= character
-    return union
+    return several, union & MARK != 0
 
 
 @inlined
@@ -177,22 +180,10 @@ def expansion(code: Number, table: Arrays, first_group: Number) -> Number:
 
 
 @compiled
-def expanded_length(folded: Arrays, offsets: Arrays) -> Number:
-    """The length of folded characters with their expansions in place."""
-    length = len(folded)
-    for character in folded:
-        if character & EXPANDED:
-            number = np.int64(character & ~EXPANDED)
-            length += offsets[number + 1] - offsets[number] - 1
-        elif character & MARK:
-            length -= 1
-    return length
-
-
-@compiled
-def expand(folded: Arrays, offsets: Arrays, characters: Arrays, expanded: Arrays, places: Arrays) -> None:
+def expand(folded: Arrays, offsets: Arrays, characters: Arrays, expanded: Arrays, places: Arrays) -> Number:
     """Put expansions in their places, and leave out combining marks, which are in the expansion before them.
 
+    Returns the length, at most LONGEST_EXPANSION characters for each expansion.
     `places` gets, for each folded character, the place in `folded` where it begins, -1 inside an expansion.
     """
     length = 0
@@ -208,3 +199,24 @@ def expand(folded: Arrays, offsets: Arrays, characters: Arrays, expanded: Arrays
                 expanded[length] = characters[source]
                 places[length] = place if source == offsets[number] else -1
                 length += 1
+    return length
+
+
+@compiled
+def decode_names(utf8: Arrays, ends: Arrays, table: Arrays, codes: Arrays, code_ends: Arrays) -> bool:
+    """Decode names that follow one another; tells whether there are combining marks among their characters.
+
+    Args:
+        ends: where each name ends in `utf8`.
+        codes: gets the code points.
+        code_ends: gets where each name ends in `codes`.
+    """
+    place, count, union = 0, 0, np.uint32(0)
+    for name in range(len(ends)):
+        while place < ends[name]:
+            code, place = decoded(utf8, place)
+            codes[count] = code
+            union |= table[code]
+            count += 1
+        code_ends[name] = count
+    return union & MARK != 0

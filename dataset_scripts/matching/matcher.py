@@ -22,7 +22,7 @@ from kbioxlm.dataset_scripts.matching.names_index import NamesIndex
 from kbioxlm.dataset_scripts.matching.rules import MatchingRules
 from kbioxlm.dataset_scripts.matching.search import pattern_named, search
 
-CHARACTERS_AT_ONCE = 1 << 17
+CHARACTERS_AT_ONCE = 1 << 18
 UNKNOWN_LANGUAGE = 255
 
 

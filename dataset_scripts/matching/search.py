@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from kbioxlm.dataset_scripts.matching.code_points import ABSORBED, CODE, CODES, LOWER, UNSPACED, UPPER, WORD
+from kbioxlm.dataset_scripts.matching.code_points import CODE, CODES, LOWER, UNSPACED, WORD
 from kbioxlm.dataset_scripts.matching.compiled import Arrays, Number, compiled, inlined
 from kbioxlm.dataset_scripts.matching.kernel import (
     CAPITALS,
@@ -13,9 +13,7 @@ from kbioxlm.dataset_scripts.matching.kernel import (
     SHORT,
     SPACE,
     add_character,
-    decoded,
     end_of,
-    expansion,
     first_probe,
     is_boundary,
     is_separator,
@@ -23,31 +21,7 @@ from kbioxlm.dataset_scripts.matching.kernel import (
     may_have,
     next_probe,
 )
-
-
-@compiled
-def is_written_alike(names: Arrays, entry: Number, batch: Arrays, first: Number, last: Number) -> bool:
-    """For short names: an acronym is met only as it is written, and a word never by an acronym."""
-    form = names.entry_written[entry]
-    place, end = names.written_offsets[form], names.written_offsets[form + 1]
-    must_equal = names.written_upper[form]
-    upper, lower = False, False
-    for code in batch.codes[first:last]:
-        if code == ABSORBED:
-            continue
-        number = expansion(code, batch.table, batch.first_group)
-        count = 1 if number < 0 else batch.offsets[number + 1] - batch.offsets[number]
-        for step in range(count):
-            character = batch.table[code] if number < 0 else batch.characters[batch.offsets[number] + step]
-            upper |= character & UPPER != 0
-            lower |= character & LOWER != 0
-            if must_equal:
-                if place >= end:
-                    return False
-                wanted, place = decoded(names.written, place)
-                if character & CODE != wanted:
-                    return False
-    return place == end if must_equal else not (upper and not lower)
+from kbioxlm.dataset_scripts.matching.resolution import is_written_alike, origin, resolve_all
 
 
 @compiled
@@ -65,12 +39,6 @@ def compared(patterns: Arrays, pattern_offsets: Arrays, value: Number, text: Arr
     """Where the pattern ends if the text has it at `place`, else -1."""
     pattern = (value & PATTERN) - 1
     return end_of(patterns, pattern_offsets[pattern], pattern_offsets[pattern + 1], text, place)
-
-
-@inlined
-def origin(places: Arrays, place: Number) -> Number:
-    """The place in the original of a folded character, -1 inside an expansion."""
-    return np.int64(places[place]) if len(places) else place
 
 
 @inlined
@@ -154,49 +122,6 @@ def longest_checked(
 
 
 @compiled
-def resolved(
-    names: Arrays, pattern: Number, batch: Arrays, language: Number, first: Number, last: Number
-) -> tuple[Number, Number]:
-    """What a pattern stands for in a text of `language`, by the entries of the first language that has it.
-
-    Returns the concept (-1: nothing) and its language, to which 256 is added if several concepts remain.
-    """
-    begin, end = names.entry_offsets[pattern], names.entry_offsets[pattern + 1]
-    best: Number = -1
-    for entry in range(begin, end):
-        if names.entry_written[entry] >= 0 and not is_written_alike(names, entry, batch, first, last):
-            continue
-        candidate = np.int64(names.entry_language[entry])
-        if candidate == language:
-            best = candidate
-            break
-        if best < 0 or candidate < best:
-            best = candidate
-    if best < 0:
-        return -1, 0
-    concept: Number = -1
-    preferred: Number = -1
-    met: Number = -1
-    concepts, preferring = 0, 0
-    for entry in range(begin, end):
-        if names.entry_language[entry] != best:
-            continue
-        if names.entry_written[entry] >= 0 and not is_written_alike(names, entry, batch, first, last):
-            continue
-        this = np.int64(names.entry_concept[entry])
-        if this != met:
-            concepts += 1
-            concept = this if concept < 0 else concept
-        met = this
-        if names.entry_preferred[entry] and this != preferred:
-            preferring += 1
-            preferred = this
-    if concepts > 1 and preferring == 1:
-        return preferred, best
-    return concept, best + (256 if concepts > 1 else 0)
-
-
-@compiled
 def search(names: Arrays, batch: Arrays, found: Arrays, seed: Number, longest: Number, singles: bool) -> Number:
     """Fill `found` with the matches in the batch; returns how many they are.
 
@@ -205,15 +130,13 @@ def search(names: Arrays, batch: Arrays, found: Arrays, seed: Number, longest: N
         singles: whether a pattern is one character of an unspaced script.
     """
     codes, table = batch.codes, batch.table
-    text, places, languages = batch.folded, batch.places, batch.languages
+    text, places = batch.folded, batch.places
     slots, first_filter = names.slots, names.first_filter
     ending_filter, deep_filter = names.ending_filter, names.deep_filter
     patterns, pattern_offsets = names.patterns, names.pattern_offsets
-    entry_offsets, entry_concept = names.entry_offsets, names.entry_concept
-    entry_language, entry_written = names.entry_language, names.entry_written
+    taken_text, taken_start, taken_end, taken_pattern = found.text, found.start, found.end, found.concept
     length = len(text)
-    count, number, text_start = 0, -1, 0
-    place = 0
+    count, number, place = 0, -1, 0
     while place < length:
         character = text[place]
         if character & CODE == SPACE:
@@ -221,7 +144,6 @@ def search(names: Arrays, batch: Arrays, found: Arrays, seed: Number, longest: N
             continue
         if is_separator(character):
             number += 1
-            text_start = origin(places, place) + 1
             place += 1
             continue
         limit = place + longest
@@ -246,22 +168,11 @@ def search(names: Arrays, batch: Arrays, found: Arrays, seed: Number, longest: N
             if may_have(first_filter, alone):
                 end, value = longest_checked(names, batch, place, place + 1, alone, place + 1)
         if end >= 0:
-            first, last = origin(places, place), origin(places, end)
-            pattern = (value & PATTERN) - 1
-            entry = entry_offsets[pattern]
-            if entry_offsets[pattern + 1] - entry == 1 and entry_written[entry] < 0:
-                concept, language = np.int64(entry_concept[entry]), np.int64(entry_language[entry])
-            else:
-                language = np.int64(languages[number])
-                concept, language = resolved(names, pattern, batch, language, first, last)
-            if concept >= 0:
-                found.text[count] = number
-                found.start[count] = first - text_start
-                found.end[count] = last - text_start
-                found.concept[count] = concept
-                found.language[count] = language & 255
-                found.ambiguous[count] = language >= 256
-                count += 1
+            taken_text[count] = number
+            taken_start[count] = place
+            taken_end[count] = end
+            taken_pattern[count] = (value & PATTERN) - 1
+            count += 1
             place = end
         elif character & WORD:
             place = after
@@ -269,7 +180,7 @@ def search(names: Arrays, batch: Arrays, found: Arrays, seed: Number, longest: N
                 place += 1
         else:
             place += 1
-    return count
+    return resolve_all(names, batch, found, count)
 
 
 @compiled

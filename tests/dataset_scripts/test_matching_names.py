@@ -6,10 +6,11 @@ import gzip
 import importlib.util
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
 
+import numba
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -20,6 +21,7 @@ from kbioxlm.common.errors import InputError
 from kbioxlm.dataset_scripts.knowledge.name_table import NameTable
 from kbioxlm.dataset_scripts.matching import index_build
 from kbioxlm.dataset_scripts.matching.code_points import CODE, CODES, EXPANDED, MARK, code_points
+from kbioxlm.dataset_scripts.matching.compiled import compiled
 from kbioxlm.dataset_scripts.matching.folding import fold, fold_characters, fold_group, is_boundary, write_alike
 from kbioxlm.dataset_scripts.matching.matcher import Match, NameMatcher, is_long_enough
 from kbioxlm.dataset_scripts.matching.rules import MatchingRules, read_rules
@@ -219,6 +221,11 @@ def test_surrogates_and_nul_are_no_characters_of_names() -> None:
 @pytest.mark.parametrize("text", ["", " ", "\x00", "\u0301", "\ud800", "."])
 def test_texts_with_nothing_in_them(text: str) -> None:
     assert matcher(EN).find_all([text, "heart", text], ["en"] * 3) == [[], [Match(0, 5, "C2", "en", False)], []]
+
+
+def test_a_character_with_many_marks() -> None:
+    text = "e" + "\u0301" * 200 + " heart " + "\ufdfa\u0344" * 50 + " heart"
+    assert matcher(EN).find(text * 3, "en") == ReferenceMatcher(table(EN), MatchingRules()).find(text * 3, "en")
 
 
 def test_texts_together_are_as_texts_alone() -> None:
@@ -496,3 +503,11 @@ def _large_table(names: Names) -> NameTable:
         np.array(preferred, np.bool_),
         pa.array([row[2] for row in rows], pa.large_string()),
     )
+
+
+def test_where_no_kernel_can_be_kept_it_is_compiled_all_the_same() -> None:
+    namespace: dict[str, Callable[[int], int]] = {}
+    exec(compile("def kernel(x):\n    return x + 1", "<in no file>", "exec"), namespace)
+    with pytest.raises(RuntimeError, match="cannot cache"):
+        numba.njit(cache=True)(namespace["kernel"])
+    assert compiled(namespace["kernel"])(1) == 2

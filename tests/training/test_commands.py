@@ -19,7 +19,7 @@ from kbioxlm.training.ner import iob2_tags
 from kbioxlm.training.tagger import load_tagger
 
 ROOT = Path(__file__).parents[2]
-COMMANDS = ["tokenizer", "pretrain", "finetune", "evaluate", "experiment"]
+COMMANDS = ["tokenizer", "convert", "trim-vocabulary", "pretrain", "finetune", "evaluate", "experiment"]
 
 
 def call(*arguments: str | Path) -> Result:
@@ -66,7 +66,8 @@ def test_every_command_has_help_and_keys(command: str) -> None:
 
 def test_keys_of_what_has_no_recipe() -> None:
     assert error_of(call("keys", "tag")) == (
-        "command line: 'tag' has no recipe; name one of tokenizer, pretrain, finetune, evaluate, experiment"
+        "command line: 'tag' has no recipe; name one of tokenizer, convert, trim-vocabulary, pretrain, finetune, "
+        "evaluate, experiment"
     )
 
 
