@@ -42,11 +42,7 @@ def hold_out(knowledge_base: KnowledgeBase, matcher: NameMatcher, count: int, se
     if count == 0:
         return []
     first, second = knowledge_base.languages[:2]
-    candidates = []
-    for concept in tqdm(knowledge_base.concepts(first), desc="names to hold out", unit=" concepts"):
-        targets = knowledge_base.names_of(concept, second)
-        if targets and _apart(matcher, concept, knowledge_base.names_of(concept, first)[0], targets[0]):
-            candidates.append(concept)
+    candidates = _candidates(knowledge_base, matcher, first, second)
     if len(candidates) < count:
         raise InputError(
             "--hold-out",
@@ -69,10 +65,20 @@ def hold_out(knowledge_base: KnowledgeBase, matcher: NameMatcher, count: int, se
     ]
 
 
-def _apart(matcher: NameMatcher, concept: str, source: str, target: str) -> bool:
-    return fold_characters(source) != fold_characters(target) and all(
-        fits_into_text(name) and matcher.concepts_named(name) == {concept} for name in (source, target)
-    )
+def _candidates(knowledge_base: KnowledgeBase, matcher: NameMatcher, first: str, second: str) -> list[str]:
+    pairs = []
+    for concept in tqdm(knowledge_base.concepts(first), desc="names to hold out", unit=" concepts"):
+        targets = knowledge_base.names_of(concept, second)
+        if targets:
+            source, target = knowledge_base.names_of(concept, first)[0], targets[0]
+            if all(map(fits_into_text, (source, target))) and fold_characters(source) != fold_characters(target):
+                pairs.append((concept, source, target))
+    having = [matcher.concepts_named([pair[side] for pair in pairs]) for side in (1, 2)]
+    return [
+        concept
+        for (concept, _, _), *concepts in zip(pairs, *having, strict=True)
+        if all(named == {concept} for named in concepts)
+    ]
 
 
 def blocked_concepts(knowledge_base: KnowledgeBase, held_out: Iterable[str]) -> frozenset[str]:

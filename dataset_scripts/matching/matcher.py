@@ -16,11 +16,12 @@ import numpy as np
 from kbioxlm.dataset_scripts.knowledge.name_table import NameTable
 from kbioxlm.dataset_scripts.matching.arrays import Found
 from kbioxlm.dataset_scripts.matching.batches import folded_batch
+from kbioxlm.dataset_scripts.matching.code_points import CODE, SEPARATOR
 from kbioxlm.dataset_scripts.matching.folding import in_spaced_word, is_unspaced
 from kbioxlm.dataset_scripts.matching.index_build import build_index
 from kbioxlm.dataset_scripts.matching.names_index import NamesIndex
 from kbioxlm.dataset_scripts.matching.rules import MatchingRules
-from kbioxlm.dataset_scripts.matching.search import pattern_named, search
+from kbioxlm.dataset_scripts.matching.search import patterns_named, search
 
 CHARACTERS_AT_ONCE = 1 << 18
 UNKNOWN_LANGUAGE = 255
@@ -102,15 +103,19 @@ class NameMatcher:
             found.text[:count] += first
             yield found.first(count)
 
-    def concepts_named(self, name: str) -> set[str]:
-        """All concepts that have `name`, in any language and letter case; none if it is too short or a stop name."""
+    def concepts_named(self, names: Sequence[str]) -> list[set[str]]:
+        """For each name all concepts that have it, in any language and letter case; none if it is too short."""
         index = self._index
-        batch = folded_batch([name], np.zeros(1, np.uint8), index.tables)
-        pattern = pattern_named(index.names, batch.folded, np.uint64(index.seed))
-        if pattern < 0:
-            return set()
-        first, last = index.names.entry_offsets[pattern : pattern + 2]
-        return {index.concept(concept) for concept in index.names.entry_concept[first:last].tolist()}
+        concepts: list[set[str]] = []
+        for first, last in _batches(names):
+            folded = folded_batch(names[first:last], np.zeros(last - first, np.uint8), index.tables).folded
+            separators = np.flatnonzero(folded & CODE == SEPARATOR)
+            patterns = np.empty(last - first, np.int64)
+            patterns_named(index.names, folded, separators, np.uint64(index.seed), patterns)
+            for pattern in patterns.tolist():
+                begin, end = index.names.entry_offsets[pattern : pattern + 2] if pattern >= 0 else (0, 0)
+                concepts.append({index.concept(concept) for concept in index.names.entry_concept[begin:end].tolist()})
+        return concepts
 
 
 def is_long_enough(folded: str, rules: MatchingRules | None = None) -> bool:

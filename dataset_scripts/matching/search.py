@@ -184,9 +184,8 @@ def search(names: Arrays, batch: Arrays, found: Arrays, seed: Number, longest: N
 
 
 @compiled
-def pattern_named(names: Arrays, text: Arrays, seed: Number) -> Number:
-    """The number of the pattern that a folded text, between separators, is but for spaces around it; -1 if none."""
-    start, end = 1, len(text) - 1
+def pattern_named(names: Arrays, text: Arrays, start: Number, end: Number, seed: Number) -> Number:
+    """The number of the pattern that `text[start:end]`, folded, is but for spaces around it; -1 if none."""
     while start < end and text[start] & CODE == SPACE:
         start += 1
     while start < end and text[end - 1] & CODE == SPACE:
@@ -204,3 +203,10 @@ def pattern_named(names: Arrays, text: Arrays, seed: Number) -> Number:
             return -1
         place, state = next_probe(text, place, state, end)
     return -1
+
+
+@compiled
+def patterns_named(names: Arrays, text: Arrays, separators: Arrays, seed: Number, found: Arrays) -> None:
+    """Fill `found` with `pattern_named` of each text between two of `separators`."""
+    for number in range(len(found)):
+        found[number] = pattern_named(names, text, separators[number] + 1, separators[number + 1], seed)
