@@ -14,9 +14,6 @@ from kbioxlm.common.errors import InputError, shown
 from kbioxlm.dataset_scripts.corpora.build import build_corpora
 from kbioxlm.dataset_scripts.corpora.execution import Execution
 from kbioxlm.dataset_scripts.corpora.settings import CorporaSettings
-from kbioxlm.dataset_scripts.encyclopaedia.build import build_article_pairs
-from kbioxlm.dataset_scripts.encyclopaedia.categories import EXCLUDED, ROOTS
-from kbioxlm.dataset_scripts.encyclopaedia.settings import ArticleSettings
 from kbioxlm.dataset_scripts.hub import push_to_hub, require_repository
 from kbioxlm.dataset_scripts.knowledge.languages import parse_languages
 from kbioxlm.dataset_scripts.matching.rules import SHIPPED_RULES
@@ -187,12 +184,12 @@ def articles(
     ],
     output: Annotated[Path, typer.Option(help="Folder to write; an earlier data set in its place is replaced.")],
     roots: Annotated[
-        Path, typer.Option(show_default="shipped", help="Categories where the walk begins (language, category).")
-    ] = ROOTS,
+        Path | None, typer.Option(show_default="shipped", help="Categories where the walk begins (language, category).")
+    ] = None,
     excluded: Annotated[
-        Path,
+        Path | None,
         typer.Option(show_default="shipped", help="Categories that are not entered; /…/ is a regular expression."),
-    ] = EXCLUDED,
+    ] = None,
     depth: Annotated[int, typer.Option(help="Most steps from a root down.")] = 3,
     either: Annotated[
         bool, typer.Option("--either", help="Keep a pair if the categories gave one of its articles, not only both.")
@@ -218,12 +215,17 @@ def articles(
 
     A run that was killed is continued by the same command.
     """
+    # every worker of `build` imports this module, and needs none of these
+    from kbioxlm.dataset_scripts.encyclopaedia.build import build_article_pairs
+    from kbioxlm.dataset_scripts.encyclopaedia.categories import EXCLUDED, ROOTS
+    from kbioxlm.dataset_scripts.encyclopaedia.settings import ArticleSettings
+
     statistics = build_article_pairs(
         ArticleSettings(
             editions=parse_dumps(dump),
             output=output,
-            roots=roots,
-            excluded=excluded,
+            roots=roots or ROOTS,
+            excluded=excluded or EXCLUDED,
             depth=depth,
             either=either,
             complete=complete,

@@ -30,11 +30,12 @@ from kbioxlm.dataset_scripts.corpora.settings import CorporaSettings
 from kbioxlm.dataset_scripts.corpora.shards import read_counts, shard_count
 from kbioxlm.dataset_scripts.corpora.stages import (
     BlockUnit,
-    Compile,
+    CompileUnit,
     FindRevisions,
     MakeRows,
+    PartUnit,
     PassageUnit,
-    ReadDocuments,
+    Prepare,
     RowUnit,
     Select,
     Stage,
@@ -115,11 +116,11 @@ class _Build:
         self, knowledge_base: Path, sources: Sequence[_Source], pairs: str | Path | None, output: Path
     ) -> CorporaStatistics:
         """Run all stages and put the result in the place of `output`."""
-        self._stage(Compile(self._work, [knowledge_base], self._settings))
         all_parts = [part for source in sources for part in source.parts]
         folders = [self._work.documents / part_key(part) for part in all_parts]
         self._work = replace(self._work, version=_digest(folder.name for folder in folders))
-        self._stage(ReadDocuments(self._work, list(zip(all_parts, folders, strict=True)), self._settings))
+        read = [PartUnit(part, folder) for part, folder in zip(all_parts, folders, strict=True)]
+        self._stage(Prepare(self._work, [CompileUnit(knowledge_base), *read], self._settings))
         self._stage(FindRevisions(self._work, [tuple(folders)], self._settings))
         removed = read_removed(self._work.revisions)
         units = self._blocks(folders, removed)

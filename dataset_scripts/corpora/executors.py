@@ -33,7 +33,7 @@ _PRELOADED = ["kbioxlm.dataset_scripts.corpora.stages"]
 
 
 class LocalExecutor(LocalPipelineExecutor):
-    """Tasks in the processes of a pool, or one after another in this process.
+    """Tasks in the processes of a pool, the first in this one, or one after another in this process.
 
     Args:
         pool: where tasks run; None for this process.
@@ -57,7 +57,9 @@ class LocalExecutor(LocalPipelineExecutor):
                 run_rank(deepcopy(self), rank)
             return
         try:
-            futures = [self._pool.submit(run_rank, self, rank) for rank in ranks]
+            futures = [self._pool.submit(run_rank, self, rank) for rank in ranks[1:]]
+            for rank in ranks[:1]:  # here, while the workers start
+                run_rank(deepcopy(self), rank)
             wait(futures, return_when=FIRST_EXCEPTION)
             for future in futures:
                 if future.done():

@@ -107,32 +107,36 @@ def _leave(error: InputError | OSError, folder: Path) -> None:
         pass  # the disk is full: the log of the task says so
 
 
-class Compile(Stage[Path]):
+@dataclass(frozen=True)
+class CompileUnit:
     """Knowledge base, matcher and held-out concepts, from the knowledge base's folder."""
 
-    name = "compile"
-
-    def result(self, unit: Path) -> Path:
-        """The compiled tools."""
-        return self.work.compiled
-
-    def make(self, unit: Path) -> None:
-        """Compile the tools."""
-        compile_tools(unit, self.work.compiled, self.settings)
+    knowledge_base: Path
 
 
-class ReadDocuments(Stage[tuple[Part, Path]]):
-    """Parts, read once each and cut into blocks in a folder."""
+@dataclass(frozen=True)
+class PartUnit:
+    """A part, read once and cut into blocks in a folder."""
 
-    name = "documents"
+    part: Part
+    folder: Path
 
-    def result(self, unit: tuple[Part, Path]) -> Path:
-        """The part's manifest."""
-        return unit[1] / MANIFEST
 
-    def make(self, unit: tuple[Part, Path]) -> None:
-        """Read a part."""
-        read_part(*unit)
+class Prepare(Stage[CompileUnit | PartUnit]):
+    """The tools and the documents, which do not wait for each other."""
+
+    name = "prepare"
+
+    def result(self, unit: CompileUnit | PartUnit) -> Path:
+        """The compiled tools, or the part's manifest."""
+        return self.work.compiled if isinstance(unit, CompileUnit) else unit.folder / MANIFEST
+
+    def make(self, unit: CompileUnit | PartUnit) -> None:
+        """Compile the tools, or read a part."""
+        if isinstance(unit, CompileUnit):
+            compile_tools(unit.knowledge_base, self.work.compiled, self.settings)
+        else:
+            read_part(unit.part, unit.folder)
 
 
 class FindRevisions(Stage[tuple[Path, ...]]):

@@ -59,12 +59,12 @@ class ChatSettings(Recipe):
     revision: str = ""
     token_variable: str | None = None
     instruction: str = INSTRUCTION
-    texts_per_request: int = Field(20, ge=1)
-    requests_at_once: int = Field(4, ge=1)
+    texts_per_request: int = Field(default=20, ge=1)
+    requests_at_once: int = Field(default=4, ge=1)
     temperature: float | None = 0.0
     seed: int | None = 0
-    max_tokens: int | None = Field(4096, ge=1)
-    timeout: float = Field(120.0, gt=0)
+    max_tokens: int | None = Field(default=4096, ge=1)
+    timeout: float = Field(default=120.0, gt=0)
 
 
 class ChatTranslator:

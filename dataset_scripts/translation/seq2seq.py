@@ -37,9 +37,9 @@ class Seq2SeqSettings(Recipe):
     kind: Literal["seq2seq"]
     model: str
     revision: str | None = None
-    beams: int = Field(4, ge=1)
-    batch_size: int = Field(64, ge=1)
-    max_length: int = Field(128, ge=2)
+    beams: int = Field(default=4, ge=1)
+    batch_size: int = Field(default=64, ge=1)
+    max_length: int = Field(default=128, ge=2)
     dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
 
 

@@ -18,7 +18,7 @@ OPEN = Path(__file__).parents[1] / "data" / "open_sources"
 UMLS = Path(__file__).parents[2] / "sample" / "umls"
 
 
-def call(module: Any, *arguments: str | Path) -> Result:
+def call(module: Any, *arguments: object) -> Result:
     return CliRunner().invoke(module.app, [str(argument) for argument in arguments])
 
 
