@@ -1,8 +1,4 @@
-"""Reading the tables that Wikimedia publishes as MySQL dumps (`enwiki-20251101-page.sql.gz`).
-
-The only package for it that we know of, mwsql, has not been kept up since 2022 and reads with Python's csv module,
-at a tenth of the speed of gzip.
-"""
+"""Reading the tables that Wikimedia publishes as MySQL dumps (`enwiki-20251101-page.sql.gz`)."""
 
 from __future__ import annotations
 
