@@ -13,7 +13,7 @@ import numpy as np
 from kbioxlm.common.errors import InputError
 from kbioxlm.common.files import require_file
 
-BLOCK_BYTES = 1 << 20
+BLOCK_BYTES = 1 << 21
 LONGEST_LINE = 1 << 20
 NEWLINE = ord("\n")
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
