@@ -5,14 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-
-from kbioxlm.dataset_scripts.folder import ShardWriter
 
 LEVELS = ("monolingual", "entity", "fact", "passage")
 ENTITY = pa.struct(
@@ -146,32 +143,6 @@ def _tuples(table: pa.Table) -> Iterator[tuple[Any, ...]]:
     return zip(*(column.to_pylist() for column in table.itercolumns()), strict=True)
 
 
-class RowWriter:
-    """Writes rows to the shards of one config, a batch at a time."""
-
-    BATCH = 10_000
-
-    def __init__(self, folder: Path):
-        self._shards = ShardWriter(folder, ROW)
-        self._rows: list[Row] = []
-
-    def add(self, row: Row) -> None:
-        """Append `row`."""
-        self._rows.append(row)
-        if len(self._rows) == self.BATCH:
-            self._flush()
-
-    def close(self) -> None:
-        """Write what is left."""
-        self._flush()
-        self._shards.close()
-
-    def _flush(self) -> None:
-        if self._rows:
-            self._shards.write(to_table(self._rows))
-            self._rows = []
-
-
 def to_table(rows: Sequence[Row]) -> pa.Table:
     """`rows` as a table with the schema `ROW`, built column by column."""
     ids, levels, languages, texts, pairs, entities, relations, kinds = zip(*rows, strict=True)
@@ -194,21 +165,3 @@ def _list_column(lists: Sequence[Sequence[tuple[object, ...]]], kind: pa.StructT
     fields = list(kind)
     arrays = [pa.array(column, field.type) for column, field in zip(columns, fields, strict=True)]
     return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), pa.StructArray.from_arrays(arrays, fields=fields))
-
-
-def from_table(table: pa.Table) -> list[Row]:
-    """The rows of a table with the schema `ROW`."""
-    columns = [table.column(name).to_pylist() for name in ROW.names]
-    return [
-        Row(
-            id_,
-            level,
-            language,
-            text,
-            pair,
-            [Entity(**entity) for entity in entities],
-            [RelationSpan(**relation) for relation in relations],
-            passage_relation,
-        )
-        for id_, level, language, text, pair, entities, relations, passage_relation in zip(*columns, strict=True)
-    ]

@@ -6,9 +6,10 @@ import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from kbioxlm.common.files import write_json
+from kbioxlm.dataset_scripts.corpora.counting import TokenCounter
 from kbioxlm.dataset_scripts.corpora.fact_level import FactTeller
 from kbioxlm.dataset_scripts.corpora.held_out import HeldOut, blocked_concepts, hold_out
 from kbioxlm.dataset_scripts.corpora.segments import Segmenter
@@ -18,9 +19,6 @@ from kbioxlm.dataset_scripts.corpora.work import placed
 from kbioxlm.dataset_scripts.knowledge.store import KnowledgeBase
 from kbioxlm.dataset_scripts.matching.matcher import NameMatcher
 from kbioxlm.dataset_scripts.matching.rules import read_rules
-
-if TYPE_CHECKING:
-    from kbioxlm.dataset_scripts.corpora.counting import TokenCounter
 
 _KNOWLEDGE_BASE = "knowledge_base"
 _MATCHER = "matcher"
@@ -34,7 +32,7 @@ def compile_tools(knowledge_base: Path, folder: Path, settings: CorporaSettings)
         InputError: no knowledge base, a language without names, bad rules, too few concepts to hold out, no tokenizer.
     """
     if settings.tokenizer is not None:
-        token_counter(settings.tokenizer)  # what cannot be loaded should end the run before it begins
+        TokenCounter(settings.tokenizer)  # what cannot be loaded should end the run before it begins
     known = KnowledgeBase.load(knowledge_base, settings.languages)
     matcher = NameMatcher.build(known.name_table(), read_rules(settings.rules))
     held_out = hold_out(known, matcher, settings.hold_out, settings.seed)
@@ -44,17 +42,6 @@ def compile_tools(knowledge_base: Path, folder: Path, settings: CorporaSettings)
         known.save(draft / _KNOWLEDGE_BASE)
         matcher.save(draft / _MATCHER)
         write_json(draft / _HELD_OUT, {"rows": held_out, "blocked": sorted(blocked)})
-
-
-def token_counter(tokenizer: str | None) -> TokenCounter:
-    """A counter of tokens.
-
-    Raises:
-        InputError: the tokenizer cannot be loaded.
-    """
-    from kbioxlm.dataset_scripts.corpora.counting import TokenCounter  # transformers takes seconds to import
-
-    return TokenCounter(tokenizer)
 
 
 def read_held_out(folder: Path) -> list[HeldOut]:
@@ -95,7 +82,7 @@ class Tools:
     @cached_property
     def counter(self) -> TokenCounter:
         """Of tokens."""
-        return token_counter(self.settings.tokenizer)
+        return TokenCounter(self.settings.tokenizer)
 
 
 _opened: dict[tuple[object, ...], Tools] = {}

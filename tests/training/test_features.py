@@ -10,7 +10,8 @@ import pytest
 from transformers import PreTrainedTokenizerBase
 
 from kbioxlm.common.errors import InputError
-from kbioxlm.dataset_scripts.corpora.rows import Row, RowWriter
+from kbioxlm.dataset_scripts.corpora.rows import ROW, Row, to_table
+from kbioxlm.dataset_scripts.folder import ShardWriter
 from kbioxlm.training.features import LEVELS, Encoded, encode_rows, load_level, word_spans
 from kbioxlm.training.masking import IGNORED, Kind
 from kbioxlm.training.tokenizer import learn
@@ -193,9 +194,9 @@ def test_words(text: str, words: list[str] | None) -> None:
 
 
 def write_level(folder: Path, level: str, texts: list[str]) -> None:
-    writer = RowWriter(folder / level)
-    for text in texts:
-        writer.add(Row("1", level, "en", text))
+    writer = ShardWriter(folder / level, ROW)
+    if texts:
+        writer.write(to_table([Row("1", level, "en", text) for text in texts]))
     writer.close()
 
 

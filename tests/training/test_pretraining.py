@@ -15,7 +15,8 @@ from transformers import AutoTokenizer, TrainerCallback, XLMRobertaConfig, XLMRo
 
 from kbioxlm.common.errors import InputError
 from kbioxlm.common.recipe import parse_recipe
-from kbioxlm.dataset_scripts.corpora.rows import RowWriter
+from kbioxlm.dataset_scripts.corpora.rows import ROW
+from kbioxlm.dataset_scripts.folder import ShardWriter
 from kbioxlm.modeling_kbioxlm import KBioXLMForPreTraining
 from kbioxlm.training import pretraining
 from kbioxlm.training.examples import MaskedExamples, PaddingCollator
@@ -239,7 +240,7 @@ def test_a_missing_and_an_empty_level(keys: dict[str, Any], tmp_path: Path) -> N
     shutil.rmtree(corpora / "fact")
     with pytest.raises(InputError, match="corpora: has no level 'fact'"):
         pretrain(recipe_of(keys, tmp_path / "out", corpora=corpora))
-    RowWriter(corpora / "fact").close()
+    ShardWriter(corpora / "fact", ROW).close()
     with pytest.raises(InputError, match="fact: has no rows"):
         pretrain(recipe_of(keys, tmp_path / "out", corpora=corpora))
 
