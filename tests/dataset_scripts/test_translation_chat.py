@@ -89,6 +89,13 @@ class Server:
         self._thread.join()
 
 
+@pytest.fixture(autouse=True)
+def online(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where HF_HUB_OFFLINE is set, the Hub's client refuses every server, one on this machine too."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+
+
 @pytest.fixture
 def server() -> Iterator[Server]:
     running = Server()
@@ -238,6 +245,13 @@ def test_no_server_at_all(cache: AnswerCache) -> None:
         url = f"http://127.0.0.1:{free.getsockname()[1]}/v1"
     with pytest.raises(InputError, match=r"no answer after 3 tries \(ConnectError"):
         ask(translator(url), ["a"], cache)
+
+
+def test_offline_mode_is_an_error_at_once(server: Server, cache: AnswerCache, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(InputError, match="HF_HUB_OFFLINE: is set, and forbids every request; unset it"):
+        ask(translator(server.url), ["a"], cache)
+    assert not server.requests
 
 
 @pytest.mark.parametrize("status", [400, 401, 404, 422])
