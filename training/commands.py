@@ -74,25 +74,25 @@ def pretrain(recipe: RecipePath, overrides: Overrides = None) -> None:
 
 @app.command()
 def finetune(recipe: RecipePath, overrides: Overrides = None) -> None:
-    """Fine-tune for NER and score the test sets; the epoch is chosen on dev data in the language of training."""
+    """Fine-tune for NER, relations or documents and score the tests; the epoch is chosen on dev data."""
     from kbioxlm.training.finetuning import FinetuneRecipe
     from kbioxlm.training.finetuning import finetune as work
 
     parsed = load_recipe(FinetuneRecipe, recipe, overrides)
     report = work(parsed)
-    _print_scores({"dev": report["dev"], **report["tests"]})
+    _print_scores(report, {"dev": report["dev"], **report["tests"]})
     print(f"{parsed.output}: best epoch {report['best_epoch']}, seed {report['seed']}; see report.json and loss.png")
 
 
 @app.command()
 def evaluate(recipe: RecipePath, overrides: Overrides = None) -> None:
-    """Score a checkpoint: NER test sets, and the probes of cross-lingual alignment."""
+    """Score a checkpoint: test sets of a task, and the probes of cross-lingual alignment."""
     from kbioxlm.training.evaluation import EvaluateRecipe
     from kbioxlm.training.evaluation import evaluate as work
 
     parsed = load_recipe(EvaluateRecipe, recipe, overrides)
     report = work(parsed)
-    _print_scores(report.get("tests", {}))
+    _print_scores(report, report.get("tests", {}))
     for name, probe in report["probes"].items():
         print(f"{name}: {probe['value']:.2f}% (n={probe['n']:,})")
     print(f"{parsed.output}: report.json")
@@ -156,6 +156,6 @@ def _recipe_of(command: str) -> type[Recipe]:
     return kinds[command]
 
 
-def _print_scores(scores: dict[str, dict[str, Any]]) -> None:
+def _print_scores(report: dict[str, Any], scores: dict[str, dict[str, Any]]) -> None:
     for name, cell in scores.items():
-        print(f"{name}: strict F1 {cell['f1']:.2f} (n={cell['n']:,} sentences)")
+        print(f"{name}: {report['metric']} {cell['f1']:.2f} (n={cell['n']:,} {report['counted']})")

@@ -1,4 +1,4 @@
-"""Scoring checkpoints: taggers on NER test sets, encoders with the probes of cross-lingual alignment."""
+"""Scoring checkpoints: fine-tuned models on test sets, encoders with the probes of cross-lingual alignment."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from kbioxlm.common.errors import InputError
 from kbioxlm.common.files import write_json
 from kbioxlm.common.recipe import Recipe
 from kbioxlm.modeling_kbioxlm import KBioXLMForPreTraining
+from kbioxlm.training.checkpoints import check_checkpoint, check_length
 from kbioxlm.training.device import has_fast_bfloat16
-from kbioxlm.training.ner import check_labels, entity_labels, load_ner
 from kbioxlm.training.plots import f1_bars
 from kbioxlm.training.probes import (
     held_out_pairs,
@@ -29,7 +29,9 @@ from kbioxlm.training.probes import (
     sentence_retrieval,
 )
 from kbioxlm.training.runs import REPORT, fingerprint
-from kbioxlm.training.tagger import check_checkpoint, check_length, load_tagger, prepare, score
+from kbioxlm.training.tasks.data import unknown_labels
+from kbioxlm.training.tasks.registry import TaskName, make_task
+from kbioxlm.training.tasks.task import Task
 from kbioxlm.training.tokenizer import load_tokenizer
 
 
@@ -46,9 +48,11 @@ class Probes(Recipe):
 class EvaluateRecipe(Recipe):
     """What `train.py evaluate` does."""
 
-    checkpoint: str = Field(description="folder or Hub id; a tagger for `tests`, any encoder for the probes")
+    task: TaskName = Field(default="ner", description="what the checkpoint was fine-tuned for, for `tests`")
+    checkpoint: str = Field(description="folder or Hub id; a fine-tuned model for `tests`, any encoder for the probes")
     output: Path = Field(description="folder of the report")
-    tests: dict[str, str] = Field(default={}, description="name: NER source; its test split unless it names another")
+    tests: dict[str, str] = Field(default={}, description="name: source; its test split unless it names another")
+    negative_label: str | None = Field(default="0", description="relation: the label that is left out of F1, if any")
     corpora: Path | None = Field(default=None, description="aligned corpora folder, for the names it holds out")
     knowledge_base: Path | None = Field(default=None, description="the corpora's, for names pretraining has seen")
     languages: tuple[str, str] = Field(default=("en", "zh"), description="languages of the seen names")
@@ -63,7 +67,7 @@ def evaluate(recipe: EvaluateRecipe) -> dict[str, Any]:
     """Run everything `recipe` names and write `report.json`, and `f1.png` where there are tests, to its output.
 
     Returns:
-        the content of `report.json`: `tests` as of `evaluate_ner`, `probes` as of `run_probes`.
+        the content of `report.json`: `tests` as of `evaluate_tests`, `probes` as of `run_probes`.
 
     Raises:
         InputError: nothing to run, anything wrong with a source, or an output that holds a model.
@@ -81,43 +85,48 @@ def evaluate(recipe: EvaluateRecipe) -> dict[str, Any]:
     }
     options: dict[str, Any] = {"batch_size": recipe.batch_size, "max_length": recipe.max_length, "bf16": recipe.bf16}
     if recipe.tests:
-        report["tests"] = evaluate_ner(recipe.checkpoint, recipe.tests, **options)
+        task = make_task(recipe.task, negative_label=recipe.negative_label)
+        report |= {"metric": task.metric, "counted": task.counted}
+        report["tests"] = evaluate_tests(task, recipe.checkpoint, recipe.tests, **options)
     sources = (recipe.knowledge_base, recipe.corpora, recipe.languages)
     report["probes"] = run_probes(recipe.checkpoint, recipe.probes, *sources, recipe.seed, **options)
     report["seconds"] = round(time.perf_counter() - started, 1)
     if recipe.tests:
         scores = {recipe.checkpoint: {name: row["f1"] for name, row in report["tests"].items()}}
-        f1_bars(scores, recipe.output / "f1.png", "Named entities")
+        f1_bars(scores, recipe.output / "f1.png", report["metric"])
     write_json(recipe.output / REPORT, report)
     return report
 
 
-def evaluate_ner(
+def evaluate_tests(
+    task: Task,
     checkpoint: str,
     tests: Mapping[str, str],
     batch_size: int = 64,
     max_length: int = 256,
     bf16: bool | None = None,
 ) -> dict[str, dict[str, Any]]:
-    """Strict F1 of a fine-tuned tagger on test sets.
+    """The scores of a fine-tuned model on test sets.
 
     Returns:
-        for each name in `tests` its `source`, the scores of `scores.strict_f1`, and `inexpressible`.
+        for each name in `tests` its `source` and the figures of the task.
 
     Raises:
-        InputError: no tagger there, or a test set that cannot be read or has labels the tagger does not know.
+        InputError: no model of this task there, or a test set that cannot be used or has labels it does not know.
     """
-    model, tokenizer = load_tagger(checkpoint)
+    model, tokenizer = task.load_model(checkpoint)
     check_length("recipe", max_length, model.config)
-    loaded = {name: load_ner(source, "test") for name, source in tests.items()}
+    loaded = {name: task.load(source, "test") for name, source in tests.items()}
     for data in loaded.values():
-        check_labels(data, entity_labels(model.config.id2label))
+        for problem in (*task.problems(data), *unknown_labels(data, task.labels_of_model(model))):
+            raise problem
     model.to("cuda" if torch.cuda.is_available() else "cpu")
     autocast = has_fast_bfloat16() if bf16 is None else bf16
-    return {
-        name: {"source": data.source, **score(model, prepare(data, tokenizer, max_length), batch_size, autocast)}
-        for name, data in loaded.items()
-    }
+    results = {}
+    for name, data in loaded.items():
+        scored = task.evaluate(model, task.prepare(data, tokenizer, max_length), batch_size, autocast)
+        results[name] = {"source": data.source, **scored.figures}
+    return results
 
 
 def run_probes(

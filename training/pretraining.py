@@ -20,6 +20,7 @@ from kbioxlm.common.files import write_json, written_beside
 from kbioxlm.common.recipe import Recipe
 from kbioxlm.configuration_kbioxlm import KBioXLMConfig
 from kbioxlm.modeling_kbioxlm import KBioXLMForPreTraining
+from kbioxlm.training.checkpoints import check_checkpoint
 from kbioxlm.training.device import trainer_device
 from kbioxlm.training.examples import MaskedExamples, PaddingCollator
 from kbioxlm.training.features import LEVELS, load_level
@@ -27,7 +28,6 @@ from kbioxlm.training.masking import MaskingRule
 from kbioxlm.training.plots import loss_curve
 from kbioxlm.training.runs import REPORT, fingerprint, finished_report, refuse_to_replace, resume_point, work_folder
 from kbioxlm.training.starting_points import ModelShape, frequent_pieces, model_of_checkpoint, model_of_shape
-from kbioxlm.training.tagger import check_checkpoint
 from kbioxlm.training.tokenizer import load_tokenizer
 
 

@@ -18,10 +18,10 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from kbioxlm.common.errors import InputError
 from kbioxlm.dataset_scripts.folder import read_table
 from kbioxlm.modeling_kbioxlm import KBioXLMForPreTraining
+from kbioxlm.training.batching import pad
 from kbioxlm.training.ner import NerData, load_ner
 from kbioxlm.training.retrieval import Pair, retrieval
 from kbioxlm.training.spans import IGNORED
-from kbioxlm.training.tagger import pad
 
 
 def name_retrieval(
@@ -203,9 +203,9 @@ def parallel_pairs(first: NerData, second: NerData) -> list[Pair]:
 
 def _documents(data: NerData) -> dict[str, str]:
     parts: dict[str, list[str]] = {}
-    for sentence in data.sentences:
+    for sentence in data.examples:
         parts.setdefault(sentence.document, []).append(sentence.text)
-    joiner = "" if data.sentences[0].language == "zh" else " "
+    joiner = "" if data.examples[0].language == "zh" else " "
     return {document: joiner.join(texts) for document, texts in parts.items()}
 
 
@@ -222,7 +222,7 @@ def parallel_sources(first: str, second: str, dev_documents: int, seed: int) -> 
     trains = [load_ner(source, "train") for source in (first, second)]
     rng = random.Random(seed)
     pairs = parallel_pairs(*tests)
-    if any(test.sentences == train.sentences for test, train in zip(tests, trains, strict=True)):
+    if any(test.examples == train.examples for test, train in zip(tests, trains, strict=True)):
         chosen = set(rng.sample(range(len(pairs)), min(dev_documents, max(1, len(pairs) // 5))))
         dev = [pairs[i] for i in sorted(chosen)]
         return [pair for i, pair in enumerate(pairs) if i not in chosen], dev

@@ -10,7 +10,7 @@ from tqdm import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from kbioxlm.common.errors import InputError
-from kbioxlm.training.tagger import longest_input
+from kbioxlm.training.checkpoints import longest_input
 
 Pair = tuple[str, str]
 

@@ -1,8 +1,8 @@
-"""The NER score: strict entity-level F1, as seqeval computes it."""
+"""The scores of the tasks: strict entity-level F1, as seqeval computes it, and F1 over labels of whole texts."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from seqeval.metrics import classification_report
@@ -40,3 +40,37 @@ def strict_f1(gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]])
         elif name not in ("macro avg", "weighted avg"):
             result["types"][name] = figures
     return result
+
+
+def label_f1(gold: Sequence[Collection[str]], predicted: Sequence[Collection[str]]) -> dict[str, Any]:
+    """Micro-averaged scores over labels of whole texts: every pair of example and label is one decision.
+
+    With TP the labels that are in gold and predicted of an example, summed over all examples, precision is TP over
+    the predicted labels, recall TP over those in gold, and F1 = 2 TP / (predicted + gold); each is 0 where its
+    denominator is. An example without a label, in gold or predicted, is legal and counts what is in the other.
+
+    Args:
+        gold: the labels of each example that count.
+        predicted: likewise.
+
+    Returns:
+        `f1`, `precision`, `recall` in 0 to 100; `accuracy`, the share of examples whose labels are all right;
+        `n` examples; `positives`, the labels in gold; `types`: f1, precision, recall and positives by label.
+    """
+    pairs = [(set(g), set(p)) for g, p in zip(gold, predicted, strict=True)]
+    types = {}
+    for label in sorted(set().union(*(g | p for g, p in pairs))):
+        types[label] = _figures([(g & {label}, p & {label}) for g, p in pairs])
+    right = sum(g == p for g, p in pairs)
+    return {**_figures(pairs), "n": len(pairs), "accuracy": round(100 * right / max(1, len(pairs)), 4), "types": types}
+
+
+def _figures(pairs: Sequence[tuple[set[str], set[str]]]) -> dict[str, Any]:
+    right = sum(len(g & p) for g, p in pairs)
+    positives, found = sum(len(g) for g, _ in pairs), sum(len(p) for _, p in pairs)
+    return {
+        "f1": round(200 * right / max(1, positives + found), 4),
+        "precision": round(100 * right / max(1, found), 4),
+        "recall": round(100 * right / max(1, positives), 4),
+        "positives": positives,
+    }

@@ -163,7 +163,7 @@ def windows_of(
     windows = []
     for index, (sentence, piece) in enumerate(zip(sentences, pieces, strict=True)):
         tags = tags_of_pieces(piece.offsets, sentence.entities)
-        for first, last in _cuts(piece.offsets, sentence.units, max_length - 2):
+        for first, last in cuts(piece.offsets, sentence.units, max_length - 2):
             labelled = [tag is not None for tag in tags[first:last]]
             labels = [IGNORED] * (last - first)
             if tag_ids is not None:
@@ -179,8 +179,11 @@ def windows_of(
     return windows
 
 
-def _cuts(offsets: Sequence[tuple[int, int]], units: Sequence[tuple[int, int]], room: int) -> list[tuple[int, int]]:
-    """`(first, last)` of windows of at most `room` pieces that together cover all pieces."""
+def cuts(offsets: Sequence[tuple[int, int]], units: Sequence[tuple[int, int]], room: int) -> list[tuple[int, int]]:
+    """`(first, last)` of windows of at most `room` pieces that together cover all pieces.
+
+    Windows begin and end at units where they can, and overlap by about a quarter.
+    """
     if len(offsets) <= room:
         return [(0, len(offsets))]
     starts = {start for start, _ in units}

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 
 from kbioxlm.dataset_scripts.benchmarks.iob import Sentence
+from kbioxlm.training.checkpoints import longest_input
 from kbioxlm.training.device import has_fast_bfloat16
 from kbioxlm.training.features import word_spans
 from kbioxlm.training.ner import NerData
-from kbioxlm.training.tagger import load_tagger, longest_input, predict, prepare
+from kbioxlm.training.tagger import load_tagger, predict, prepare
 
 
 def tag_texts(checkpoint: str, texts: list[str]) -> list[str]:

@@ -31,9 +31,9 @@ from kbioxlm.common.recipe import Recipe
 from kbioxlm.configuration_kbioxlm import KBioXLMConfig
 from kbioxlm.dataset_scripts.folder import markdown_table
 from kbioxlm.modeling_kbioxlm import KBioXLMForPreTraining, KBioXLMLMHead
+from kbioxlm.training.checkpoints import check_checkpoint
 from kbioxlm.training.runs import REPORT, fingerprint, finished_report, refuse_to_replace
 from kbioxlm.training.starting_points import model_of_checkpoint
-from kbioxlm.training.tagger import check_checkpoint
 from kbioxlm.training.tokenizer import load_tokenizer
 
 BATCH = 512

@@ -66,10 +66,11 @@ class TaggerDensity:
 
     def scores(self, texts: Sequence[str], language: str) -> list[float]:
         from kbioxlm.dataset_scripts.benchmarks.iob import Sentence
+        from kbioxlm.training.checkpoints import longest_input
         from kbioxlm.training.device import has_fast_bfloat16
         from kbioxlm.training.features import word_spans
         from kbioxlm.training.ner import NerData
-        from kbioxlm.training.tagger import longest_input, predict, prepare
+        from kbioxlm.training.tagger import predict, prepare
 
         heads = [text[:TAGGED_CHARACTERS] for text in texts]
         sentences = tuple(

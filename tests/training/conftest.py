@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
+import yaml
 from transformers import XLMRobertaTokenizer
 
 from kbioxlm.configuration_kbioxlm import KBioXLMConfig
@@ -16,6 +20,9 @@ from kbioxlm.dataset_scripts.knowledge.build import BuildSettings, build_from_um
 from kbioxlm.modeling_kbioxlm import KBioXLMForPreTraining
 from kbioxlm.training.tokenizer import TokenizerRecipe, train_tokenizer
 
+LABELLED_TEXTS = pa.schema(
+    [*((name, pa.string()) for name in ("id", "document", "language", "text")), ("labels", pa.list_(pa.string()))]
+)
 SAMPLE = Path(__file__).parents[2] / "sample"
 LEARNT_PIECES = 900
 DRUGS = {"aspirin": "阿司匹林", "heparin": "肝素", "lithium": "锂", "morphine": "吗啡"}
@@ -131,3 +138,60 @@ def sample_corpora(sample_texts: list[Path], tmp_path_factory: pytest.TempPathFa
     )
     build_corpora(folder / "knowledge_base", sample_texts, folder / "corpora", settings, SAMPLE / "pairs.jsonl")
     return folder / "corpora"
+
+
+def write_labelled_texts(folder: Path, configs: dict[str, dict[str, list[dict[str, Any]]]]) -> None:
+    """A data set folder of texts with labels: configuration, split, rows without `language`."""
+    for config, splits in configs.items():
+        for split, rows in splits.items():
+            (folder / config / split).mkdir(parents=True, exist_ok=True)
+            table = pa.Table.from_pylist([{"language": config[-2:], **row} for row in rows], schema=LABELLED_TEXTS)
+            pq.write_table(table, folder / config / split / "part-00000.parquet")
+    card = [
+        {"config_name": c, "data_files": [{"split": s, "path": f"{c}/{s}/*.parquet"} for s in splits]}
+        for c, splits in configs.items()
+    ]
+    (folder / "README.md").write_text(f"---\n{yaml.safe_dump({'configs': card})}---\n", encoding="utf-8")
+
+
+def relation_rows(language: str, numbers: range) -> list[dict[str, Any]]:
+    """Sentences in which a drug is, or is not, said to have caused an effect."""
+    rows = []
+    for number in numbers:
+        drug, effect = sorted(DRUGS)[number % 4], sorted(EFFECTS)[number // 4 % 4]
+        holds = number % 3 > 0
+        if language == "en":
+            text = f"@GENE$ {'and' if holds else 'the'} {drug} took {effect} @DISEASE$"
+        else:
+            text = f"@GENE$ {'患者' if holds else '服用'}{DRUGS[drug]}{EFFECTS[effect]} @DISEASE$"
+        rows.append({"id": f"r{number}", "document": f"r{number}", "text": text, "labels": [str(int(holds))]})
+    return rows
+
+
+WORDS = {"had": "出现", "took": "服用"}  # single pieces
+
+
+def document_rows(language: str, numbers: range) -> list[dict[str, Any]]:
+    """Texts with both, one or none of two words, which are their labels."""
+    rows = []
+    for number in numbers:
+        named = [word for i, word in enumerate(WORDS) if number >> i & 1]
+        words = named if language == "en" else [WORDS[word] for word in named]
+        text = ("the patient " if language == "en" else "患者") + " ".join(words)
+        rows.append({"id": f"d{number}", "document": f"d{number}", "text": text, "labels": named})
+    return rows
+
+
+@pytest.fixture(scope="session")
+def labelled_texts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data set folder with `gad_en`, `hoc_en` (train, validation, test) and `gad_zh`, `hoc_zh` (test)."""
+    folder = tmp_path_factory.mktemp("texts")
+    splits = {"train": range(0, 96), "validation": range(96, 128), "test": range(128, 160)}
+    makers = {"gad": relation_rows, "hoc": document_rows}
+    configs = {
+        f"{name}_{language}": {split: make(language, numbers) for split, numbers in chosen.items()}
+        for name, make in makers.items()
+        for language, chosen in (("en", splits), ("zh", {"test": splits["test"]}))
+    }
+    write_labelled_texts(folder, configs)
+    return folder

@@ -61,7 +61,7 @@ def test_every_command_has_help_and_keys(command: str) -> None:
     assert "KEY=VALUE" in result.output
     listed = call("keys", command)
     assert listed.exit_code == 0
-    assert listed.output.startswith(("output (Path, required)", "checkpoint (str, required)"))
+    assert listed.output.startswith(("output (Path, required)", "checkpoint (str, required)", "task ("))
 
 
 def test_keys_of_what_has_no_recipe() -> None:
@@ -115,7 +115,7 @@ def test_finetune_and_evaluate_print_scores(checkpoint: Path, ner_files: dict[st
     recipe.write_text(yaml.safe_dump(keys), encoding="utf-8")
     done = call("finetune", recipe)
     assert done.exit_code == 0, done.output
-    assert "zh: strict F1 " in done.output
+    assert "zh: strict entity-level micro-F1 " in done.output
     assert "(n=16 sentences)" in done.output
     assert "best epoch 1, seed 13; see report.json and loss.png" in done.output
     recipe.write_text(
@@ -129,7 +129,7 @@ def test_finetune_and_evaluate_print_scores(checkpoint: Path, ner_files: dict[st
     )  # fmt: skip
     done = call("evaluate", recipe)
     assert done.exit_code == 0, done.output
-    assert "en: strict F1 " in done.output
+    assert "en: strict entity-level micro-F1 " in done.output
     assert (tmp_path / "scores" / "report.json").is_file()
 
 

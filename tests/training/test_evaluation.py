@@ -13,9 +13,10 @@ from transformers import AutoTokenizer
 
 from kbioxlm.common.errors import InputError
 from kbioxlm.modeling_kbioxlm import KBioXLMForTokenClassification
-from kbioxlm.training.evaluation import EvaluateRecipe, Probes, evaluate, evaluate_ner, run_probes
+from kbioxlm.training.evaluation import EvaluateRecipe, Probes, evaluate, evaluate_tests, run_probes
 from kbioxlm.training.ner import iob2_tags
 from kbioxlm.training.tagger import load_tagger
+from kbioxlm.training.tasks.ner import NerTask
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +100,7 @@ def test_scores_agree_with_the_model(tagger: Path, ner_files: dict[str, Path]) -
     silent = tagger.with_name("silent")
     model.save_pretrained(silent)
     tokenizer.save_pretrained(silent)
-    scores = evaluate_ner(str(silent), {"en": str(ner_files["test_en"])}, max_length=62)["en"]
+    scores = evaluate_tests(NerTask(), str(silent), {"en": str(ner_files["test_en"])}, max_length=62)["en"]
     assert (scores["f1"], scores["recall"], scores["entities"], scores["n"]) == (0, 0, 32, 16)
     assert scores["types"]["Drug"]["entities"] == 16
 
@@ -123,7 +124,7 @@ def test_errors(tagger: Path, ner_files: dict[str, Path], tmp_path: Path, change
 def test_unknown_labels(tagger: Path, tmp_path: Path) -> None:
     (tmp_path / "gene.txt").write_text("-DOCSTART-\tx\nBRCA1\tB-Gene\n")
     with pytest.raises(InputError, match=r"gene\.txt: sentence x/0 has label 'Gene', .* it knows Drug, Effect"):
-        evaluate_ner(str(tagger), {"g": str(tmp_path / "gene.txt")}, max_length=62)
+        evaluate_tests(NerTask(), str(tagger), {"g": str(tmp_path / "gene.txt")}, max_length=62)
 
 
 def test_an_output_that_holds_a_model(tagger: Path, ner_files: dict[str, Path]) -> None:
@@ -168,7 +169,7 @@ def test_a_checkpoint_in_half_precision_is_read_in_float32(tagger: Path, tmp_pat
 def test_a_folder_without_tokenizer(tagger: Path, tmp_path: Path) -> None:
     for name in ("config.json", "model.safetensors"):
         (tmp_path / name).write_bytes((tagger / name).read_bytes())
-    with pytest.raises(InputError, match=r"cannot be loaded \(.*; name a checkpoint with its tokenizer"):
+    with pytest.raises(InputError, match=r"has no tokenizer that can be loaded \(.*; see train\.py tokenizer"):
         load_tagger(str(tmp_path))
     (tmp_path / "config.json").unlink()
     with pytest.raises(InputError, match=r"the folder has no config\.json; name the folder of a saved model"):

@@ -19,6 +19,8 @@ from kbioxlm.training import finetuning
 from kbioxlm.training.finetuning import FinetuneRecipe, finetune
 from kbioxlm.training.ner import load_ner
 from kbioxlm.training.tagger import load_tagger, predict, prepare
+from kbioxlm.training.tasks import ner
+from kbioxlm.training.tasks.ner import NerTask
 
 BASE: dict[str, Any] = {
     "epochs": 12,
@@ -88,7 +90,7 @@ def test_the_best_epoch_is_kept(finished: dict[str, Any]) -> None:
 
 
 def test_a_finished_run_is_not_run_again(finished: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(finetuning, "load_tagger", lambda *_: pytest.fail("ran again"))
+    monkeypatch.setattr(NerTask, "new_model", lambda *_: pytest.fail("ran again"))
     assert finetune(finished["recipe"]) == finished["report"]
 
 
@@ -96,7 +98,7 @@ def test_spans_are_characters_of_the_text(finished: dict[str, Any], ner_files: d
     model, tokenizer = load_tagger(str(finished["folder"]))
     data = load_ner(ner_files["test_en"], "test")
     found = predict(model, prepare(data, tokenizer, 62))
-    right = sum(spans == sentence.entities for spans, sentence in zip(found, data.sentences, strict=True))
+    right = sum(spans == sentence.entities for spans, sentence in zip(found, data.examples, strict=True))
     assert right >= 10
 
 
@@ -104,9 +106,9 @@ def test_windows_change_nothing_that_matters(finished: dict[str, Any], ner_files
     model, tokenizer = load_tagger(str(finished["folder"]))
     data = load_ner(ner_files["test_en"], "test")
     windowed = prepare(data, tokenizer, 16)
-    assert len(windowed.windows) > len(data.sentences)
+    assert len(windowed.windows) > len(data.examples)
     spans = predict(model, windowed, batch_size=3)
-    for found, sentence in zip(spans, data.sentences, strict=True):
+    for found, sentence in zip(spans, data.examples, strict=True):
         assert all(0 <= span.start < span.end <= len(sentence.text) for span in found)
     assert sum(map(len, spans)) > 0
 
@@ -156,14 +158,14 @@ def test_a_killed_run_goes_on_where_it_was(recipe: dict[str, Any], monkeypatch: 
 
 def test_the_head_has_its_own_learning_rate(recipe: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     groups: list[tuple[float, float, int]] = []
-    create = finetuning._TaggerTrainer.create_optimizer
+    create = finetuning._TaskTrainer.create_optimizer
 
     def seen(trainer: Any, model: Any = None) -> torch.optim.Optimizer:
         optimizer = create(trainer, model)
         groups.extend((g["lr"], g["weight_decay"], sum(p.numel() for p in g["params"])) for g in optimizer.param_groups)
         return optimizer
 
-    monkeypatch.setattr(finetuning._TaggerTrainer, "create_optimizer", seen)
+    monkeypatch.setattr(finetuning._TaskTrainer, "create_optimizer", seen)
     finetune(FinetuneRecipe(**recipe | {"epochs": 1, "weight_decay": 0.1, "warmup_ratio": 0.0}))
     model = KBioXLMForTokenClassification.from_pretrained(recipe["output"])
     head = sum(p.numel() for name, p in model.named_parameters() if not name.startswith("roberta."))
@@ -199,7 +201,7 @@ def test_labels_that_training_lacks(recipe: dict[str, Any], tmp_path: Path) -> N
     with pytest.raises(InputError, match=r"gene\.txt: sentence x/0 has label 'Gene', .* it knows Drug, Effect"):
         finetune(FinetuneRecipe(**recipe | {"tests": {"g": str(tmp_path / "gene.txt")}}))
     (tmp_path / "o.txt").write_text("-DOCSTART-\tx\nBRCA1\tO\n")
-    with pytest.raises(InputError, match=r"o\.txt: no sentence has an entity"):
+    with pytest.raises(InputError, match=r"o\.txt: no sentence has a label; give annotated data"):
         finetune(FinetuneRecipe(**recipe | {"train": str(tmp_path / "o.txt")}))
 
 
@@ -214,9 +216,9 @@ def test_dev_in_another_language(recipe: dict[str, Any], monkeypatch: pytest.Mon
     def with_language(source: str, split: str) -> Any:
         data = load_ner(source, split)
         language = "zh" if "zh" in source else "en"
-        return replace(data, sentences=tuple(replace(s, language=language) for s in data.sentences))
+        return replace(data, examples=tuple(replace(s, language=language) for s in data.examples))
 
-    monkeypatch.setattr(finetuning, "load_ner", with_language)
+    monkeypatch.setattr(ner, "load_ner", with_language)
     with pytest.raises(InputError, match="the dev set is in zh, training is in en; choose the checkpoint on data in"):
         finetune(FinetuneRecipe(**recipe | {"dev": recipe["tests"]["zh"]}))
 

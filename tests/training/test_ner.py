@@ -11,7 +11,8 @@ from kbioxlm.common.errors import InputError
 from kbioxlm.dataset_scripts.benchmarks.folder import NER_SCHEMA, write_benchmarks
 from kbioxlm.dataset_scripts.benchmarks.iob import Sentence, Span, read_iob
 from kbioxlm.dataset_scripts.benchmarks.published import Split
-from kbioxlm.training.ner import NerData, carve_dev, check_disjoint, check_labels, entity_labels, iob2_tags, load_ner
+from kbioxlm.training.ner import NerData, entity_labels, iob2_tags, load_ner
+from kbioxlm.training.tasks.data import carve_dev, shared_documents, unknown_labels
 
 
 @pytest.fixture
@@ -33,8 +34,8 @@ def data_of(benchmark: str, *documents: str, source: str = "") -> NerData:
 
 def test_iob_file(ner_files: dict[str, Path]) -> None:
     data = load_ner(ner_files["test_zh"], "test")
-    assert (len(data.sentences), data.labels, len(data.documents)) == (16, ("Drug", "Effect"), 16)
-    assert data.sentences[0].text == "患者服用阿司匹林后出现发热。"
+    assert (len(data.examples), data.labels, len(data.documents)) == (16, ("Drug", "Effect"), 16)
+    assert data.examples[0].text == "患者服用阿司匹林后出现发热。"
     assert data.benchmark == load_ner(ner_files["train_en"], "train").benchmark
 
 
@@ -42,9 +43,9 @@ def test_configurations_of_a_folder(folder: Path, ner_files: dict[str, Path]) ->
     english = load_ner(f"{folder}:ade_en", "test")
     chinese = load_ner(f"{folder}:ade_zh", "test")
     assert english.benchmark == chinese.benchmark
-    expected = load_ner(ner_files["test_zh"], "test").sentences
-    assert chinese.sentences == tuple(replace(sentence, language="zh") for sentence in expected)
-    assert load_ner(f"{folder}:ade_en:train", "test").sentences == load_ner(f"{folder}:ade_en", "train").sentences
+    expected = load_ner(ner_files["test_zh"], "test").examples
+    assert chinese.examples == tuple(replace(sentence, language="zh") for sentence in expected)
+    assert load_ner(f"{folder}:ade_en:train", "test").examples == load_ner(f"{folder}:ade_en", "train").examples
 
 
 def test_a_rebuilt_folder_is_read_anew(folder: Path, ner_files: dict[str, Path]) -> None:
@@ -111,9 +112,9 @@ def test_dev_is_carved_by_document() -> None:
     sentences = [Sentence(f"{d}/{n}", str(d), f"{d} {n}", (), ()) for d in range(20) for n in range(3)]
     data = NerData("s", "b", tuple(sentences))
     train, dev = carve_dev(data, 0.1, seed=1)
-    assert (len(train.documents), len(dev.documents), len(dev.sentences)) == (18, 2, 6)
+    assert (len(train.documents), len(dev.documents), len(dev.examples)) == (18, 2, 6)
     assert not train.documents & dev.documents
-    assert set(train.sentences) | set(dev.sentences) == set(sentences)
+    assert set(train.examples) | set(dev.examples) == set(sentences)
     assert carve_dev(data, 0.1, seed=1)[1].documents == dev.documents
     assert any(carve_dev(data, 0.1, seed=seed)[1].documents != dev.documents for seed in range(2, 6))
     assert len(carve_dev(data, 0.001, seed=1)[1].documents) == 1
@@ -124,24 +125,28 @@ def test_dev_is_carved_by_document() -> None:
 
 def test_shared_documents_are_refused() -> None:
     train, dev, test = data_of("b", "1", "2"), data_of("b", "3"), data_of("b", "4")
-    check_disjoint(train, dev, [test])
-    check_disjoint(train, dev, [data_of("other", "1", "3")])
-    with pytest.raises(InputError, match=r"zh: shares 1 document ids with b, such as '3'; use other splits, or set"):
-        check_disjoint(train, dev, [test, data_of("b", "3", "9", source="zh")])
-    with pytest.raises(InputError, match=r"test: shares 2 document ids with b"):
-        check_disjoint(train, dev, [data_of("b", "1", "2", source="test")])
-    with pytest.raises(InputError, match="shares 1 document ids with b, such as '2'"):
-        check_disjoint(train, data_of("b", "2", source="dev"), [])
+    assert not list(shared_documents(train, dev, [test]))
+    assert not list(shared_documents(train, dev, [data_of("other", "1", "3")]))
+    for arguments, message in [
+        (
+            (train, dev, [test, data_of("b", "3", "9", source="zh")]),
+            "zh: shares 1 document ids with b, such",
+        ),
+        ((train, dev, [data_of("b", "1", "2", source="test")]), "test: shares 2 document ids with b, such as '1'; use"),
+        ((train, data_of("b", "2", source="dev"), []), "dev: shares 1 document ids with b, such as '2'; use"),
+    ]:
+        (problem,) = shared_documents(*arguments)
+        assert str(problem).startswith(message)
 
 
 def test_unknown_labels_are_refused(ner_files: dict[str, Path]) -> None:
     data = load_ner(ner_files["test_en"], "test")
-    check_labels(data, ["Drug", "Effect", "Gene"])
-    with pytest.raises(
-        InputError,
-        match=r"test_en\.txt: sentence d64/0 has label 'Effect', which the model does not know; it knows Drug; use",
-    ):
-        check_labels(data, ["Drug"])
+    assert not list(unknown_labels(data, ["Drug", "Effect", "Gene"]))
+    (problem,) = unknown_labels(data, ["Drug"])
+    assert "test_en.txt: sentence d64/0 has label 'Effect', which the model does not know; it knows Drug; use" in str(
+        problem
+    )
+    assert len(list(unknown_labels(data, []))) == 2  # one a label, not one a sentence
 
 
 def test_tags_of_labels() -> None:
@@ -155,4 +160,4 @@ def test_entities_are_sorted(folder: Path) -> None:
         "entities": [{"start": 2, "end": 3, "label": "X"}, {"start": 0, "end": 1, "label": "Y"}],
     }  # fmt: skip
     pq.write_table(pa.Table.from_pylist([row], schema=NER_SCHEMA), folder / "ade_zh/test/part-00000.parquet")
-    assert load_ner(f"{folder}:ade_zh", "test").sentences[0].entities == (Span(0, 1, "Y"), Span(2, 3, "X"))
+    assert load_ner(f"{folder}:ade_zh", "test").examples[0].entities == (Span(0, 1, "Y"), Span(2, 3, "X"))

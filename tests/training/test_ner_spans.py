@@ -98,7 +98,7 @@ def test_units_belong_to_spans_that_cover_half() -> None:
 def test_gold_entities_survive_the_way_to_pieces_and_back(
     tokenizer: PreTrainedTokenizerBase, ner_files: dict[str, Path]
 ) -> None:
-    sentences = load_ner(ner_files["train_en"], "train").sentences
+    sentences = load_ner(ner_files["train_en"], "train").examples
     pieces = pieces_of(tokenizer, [s.text for s in sentences])
     assert inexpressible(sentences, pieces) == 0
     for s, piece in zip(sentences, pieces, strict=True):
@@ -113,7 +113,7 @@ def test_inexpressible_entities_are_counted() -> None:
 
 
 def test_one_window_for_a_short_sentence(tokenizer: PreTrainedTokenizerBase, ner_files: dict[str, Path]) -> None:
-    sentences = load_ner(ner_files["test_zh"], "test").sentences
+    sentences = load_ner(ner_files["test_zh"], "test").examples
     pieces = pieces_of(tokenizer, [s.text for s in sentences])
     windows = windows_of(sentences, pieces, tokenizer, 62, TAG_IDS)
     assert [window.sentence for window in windows] == list(range(len(sentences)))

@@ -1,0 +1,140 @@
+"""A classifier of whole texts at work: loading one, preparing texts for it, its logits for each text.
+
+A text that is longer than the model is read in overlapping windows, each of which the model answers; what they
+say is combined, and nothing is left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from kbioxlm.common.errors import InputError
+from kbioxlm.configuration_kbioxlm import KBioXLMConfig
+from kbioxlm.modeling_kbioxlm import KBioXLMForSequenceClassification, KBioXLMModel
+from kbioxlm.training.batching import by_length, padded_inputs
+from kbioxlm.training.checkpoints import load_whole
+from kbioxlm.training.features import word_spans
+from kbioxlm.training.labelled_texts import LabelledTexts
+from kbioxlm.training.spans import cuts, pieces_of
+
+
+@dataclass(frozen=True)
+class TextWindow:
+    """A stretch of a text as model input.
+
+    Attributes:
+        text: index of the text.
+        input_ids: `<s>`, the pieces, `</s>`.
+        labels: what the window is trained on, that of its text; None where it is not.
+    """
+
+    text: int
+    input_ids: list[int]
+    labels: Any
+
+
+@dataclass(frozen=True)
+class PreparedTexts:
+    """Texts as a classifier takes them in."""
+
+    data: LabelledTexts
+    windows: list[TextWindow]
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        """The windows as training rows."""
+        return [{"input_ids": window.input_ids, "labels": window.labels} for window in self.windows]
+
+
+def prepare_texts(
+    data: LabelledTexts,
+    tokenizer: PreTrainedTokenizerBase,
+    max_length: int,
+    targets: Sequence[Any] | None = None,
+) -> PreparedTexts:
+    """Tokenise `data` and cut it into windows of at most `max_length` positions, special tokens included.
+
+    Windows begin and end between words and overlap by about a quarter.
+
+    Args:
+        targets: what the windows of each text are trained on.
+    """
+    windows = []
+    room = max_length - 2
+    for index, piece in enumerate(pieces_of(tokenizer, [example.text for example in data.examples])):
+        words = word_spans(data.examples[index].text) if len(piece.ids) > room else []
+        for first, last in cuts(piece.offsets, words, room):
+            ids = [tokenizer.cls_token_id, *piece.ids[first:last], tokenizer.sep_token_id]
+            windows.append(TextWindow(index, ids, None if targets is None else targets[index]))
+    return PreparedTexts(data, windows)
+
+
+def load_classifier(
+    checkpoint: str, labels: Sequence[str] | None = None, multi_label: bool = False
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """A classifier and its tokenizer.
+
+    Args:
+        checkpoint: a folder, or an id on the Hub.
+        labels: labels of a new head on the checkpoint's encoder; its parameters are drawn from torch's generator.
+            None: the checkpoint is a classifier already.
+        multi_label: whether a text may have any number of labels; otherwise it has one.
+
+    Raises:
+        InputError: nothing there, no tokenizer, no encoder weights, or no trained head where one is needed.
+    """
+    problem = "multi_label_classification" if multi_label else "single_label_classification"
+
+    def load() -> tuple[PreTrainedModel, set[str]]:
+        options: dict[str, Any] = {"output_loading_info": True, "dtype": torch.float32}
+        if labels is None:
+            model, info = KBioXLMForSequenceClassification.from_pretrained(checkpoint, **options)
+        else:
+            ids = dict(enumerate(labels))
+            head = {"id2label": ids, "label2id": {label: i for i, label in ids.items()}, "problem_type": problem}
+            model = KBioXLMForSequenceClassification(KBioXLMConfig.from_pretrained(checkpoint, **head))
+            # The encoder alone: a head the checkpoint has may be for other labels.
+            model.roberta, info = KBioXLMModel.from_pretrained(checkpoint, add_pooling_layer=False, **options)
+        return model, info["missing_keys"]
+
+    remedy = "name a fine-tuned classifier" if labels is None else "name an XLM-R or KBioXLM checkpoint"
+    model, tokenizer = load_whole(checkpoint, load, remedy)
+    if labels is None and model.config.problem_type != problem:
+        raise InputError(
+            checkpoint, f"was fine-tuned for {model.config.problem_type}, not {problem}",
+            f"set task: {'relation' if multi_label else 'document'}, or name another checkpoint",
+        )  # fmt: skip
+    return model, tokenizer
+
+
+def predict_logits(
+    model: PreTrainedModel,
+    prepared: PreparedTexts,
+    combine: Callable[[torch.Tensor], torch.Tensor],
+    batch_size: int = 64,
+    bf16: bool = False,
+) -> torch.Tensor:
+    """The logits of each text, (texts, labels), float32, on the CPU.
+
+    Args:
+        combine: the logits of a text's windows (windows, labels) as those of the text (labels,).
+        bf16: run the encoder under bfloat16 autocast.
+    """
+    windows = prepared.windows
+    logits = torch.empty(len(windows), model.config.num_labels)
+    was_training = model.training
+    model.eval()
+    device = model.device
+    with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=bf16):
+        for chosen in by_length(windows, batch_size):
+            inputs = padded_inputs([windows[i].input_ids for i in chosen], model.config.pad_token_id)
+            inputs = {name: tensor.to(device) for name, tensor in inputs.items()}
+            logits[chosen] = model(**inputs).logits.float().cpu()  # (batch, labels)
+    model.train(was_training)
+    counts = torch.bincount(torch.tensor([window.text for window in windows]), minlength=len(prepared.data.examples))
+    return torch.stack([combine(part) for part in logits.split(counts.tolist())])

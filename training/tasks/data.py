@@ -1,0 +1,113 @@
+"""The labelled examples of one source, whatever the task; carving a dev set; documents that two sets share."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import random
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, ClassVar, Self, TypeVar
+
+from kbioxlm.common.errors import InputError, shown
+
+
+@dataclass(frozen=True)
+class TaskData(ABC):
+    """The examples of one source.
+
+    Attributes:
+        source: as it was asked for; named in errors and reports.
+        benchmark: sources of the same benchmark have comparable document ids: the configurations of a folder
+            that differ in their language alone, and the IOB files of one folder.
+        examples: in the order of the source, at least one; each has `id`, `document`, `language` and `text`.
+    """
+
+    source: str
+    benchmark: str
+    examples: tuple[Any, ...]
+    noun: ClassVar[str] = "example"
+
+    @staticmethod
+    @abstractmethod
+    def labels_of(example: Any) -> Sequence[str]:
+        """The labels that one example bears."""
+
+    @cached_property
+    def labels(self) -> tuple[str, ...]:
+        """The labels that occur, sorted."""
+        return tuple(sorted({label for example in self.examples for label in self.labels_of(example)}))
+
+    @cached_property
+    def documents(self) -> frozenset[str]:
+        """The ids of its documents."""
+        return frozenset(example.document for example in self.examples)
+
+    @property
+    def language(self) -> str:
+        """ISO 639-1, or empty where it is not known."""
+        return self.examples[0].language
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """A short hash of all examples."""
+        digest = hashlib.sha256()
+        for example in self.examples:
+            digest.update(repr(example).encode())
+        return digest.hexdigest()[:16]
+
+    def of_documents(self, chosen: Collection[str], source: str) -> Self:
+        """The examples of the `chosen` documents, in their order; `source` says how they were chosen."""
+        kept = tuple(example for example in self.examples if example.document in chosen)
+        return replace(self, source=source, examples=kept)
+
+
+D = TypeVar("D", bound=TaskData)
+
+
+def carve_dev(data: D, share: float, seed: int) -> tuple[D, D]:
+    """Split `data` into train and dev by document: dev gets `share` of the documents, drawn with `seed`.
+
+    Raises:
+        InputError: there is one document only.
+    """
+    documents = sorted(data.documents)
+    if len(documents) < 2:
+        raise InputError(data.source, "one document cannot be parted into train and dev", "name a dev source")
+    count = min(len(documents) - 1, max(1, math.floor(share * len(documents) + 0.5)))
+    chosen = set(random.Random(seed).sample(documents, count))
+    return (
+        data.of_documents(data.documents - chosen, data.source),
+        data.of_documents(chosen, f"{data.source} (share {share:g} of the documents, seed {seed})"),
+    )
+
+
+def shared_documents(train: TaskData, dev: TaskData, tests: Collection[TaskData]) -> Iterator[InputError]:
+    """What is wrong with sets that share a document with train, or tests that share one with dev, in any language.
+
+    Ids are compared within a benchmark only (see `TaskData.benchmark`).
+    """
+    pairs = [(train, dev)] + [(part, test) for test in tests for part in (train, dev)]
+    for first, second in pairs:
+        shared = first.documents & second.documents
+        if first.benchmark == second.benchmark and shared:
+            yield InputError(
+                second.source, f"shares {len(shared)} document ids with {first.source}, such as {shown(min(shared))}",
+                "use other splits, or set allow_shared_documents: true if the ids mean different documents",
+            )  # fmt: skip
+
+
+def unknown_labels(data: TaskData, known: Sequence[str]) -> Iterator[InputError]:
+    """What is wrong with each label of `data` outside `known`; names the first example that bears it."""
+    seen = set(known)
+    for example in data.examples:
+        for label in data.labels_of(example):
+            if label not in seen:
+                seen.add(label)
+                yield InputError(
+                    data.source,
+                    f"{data.noun} {example.id} has label {shown(label)}, which the model does not know",
+                    f"it knows {', '.join(known) or 'none'}; use data with these labels, or train with this one",
+                )
