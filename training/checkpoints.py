@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from transformers import PretrainedConfig, PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
 
 from kbioxlm.common.errors import InputError
+from kbioxlm.training.encoders import encoder_of
 from kbioxlm.training.tokenizer import load_tokenizer
 
 
@@ -27,8 +29,26 @@ def check_checkpoint(checkpoint: str) -> None:
         raise InputError(checkpoint, "no such checkpoint folder", "train it first, or check the path")
 
 
+def weight_files(convert_pickle: bool) -> dict[str, Any]:
+    """Arguments of `from_pretrained`: safetensors alone, or, where there are none, a pickle read without its code."""
+    return {"use_safetensors": None, "weights_only": True} if convert_pickle else {"use_safetensors": True}
+
+
+def _check_files(checkpoint: str, convert_pickle: bool) -> None:
+    path = Path(checkpoint)
+    pickles = sorted(file.name for file in path.glob("pytorch_model*.bin"))
+    if pickles and not convert_pickle and not any(path.glob("*.safetensors")):
+        raise InputError(checkpoint, f"holds its weights as a pickle alone ({pickles[0]})", _PICKLE)
+
+
+_PICKLE = (
+    "set convert_pickle: true to read it without its code (weights_only=True), or name a copy in safetensors, which "
+    "alone are opened otherwise (use_safetensors=True)"
+)
+
+
 def load_whole(
-    checkpoint: str, load: Callable[[], tuple[Any, set[str]]], remedy: str
+    checkpoint: str, load: Callable[[], tuple[PreTrainedModel, set[str]]], remedy: str, convert_pickle: bool = False
 ) -> tuple[Any, PreTrainedTokenizerBase]:
     """A model and the tokenizer beside it.
 
@@ -36,46 +56,37 @@ def load_whole(
         checkpoint: a folder, or an id on the Hub.
         load: gives the model, and the names of weights that it needs and the checkpoint lacks.
         remedy: what to name instead where there are such.
+        convert_pickle: whether `load` may read a pickle.
 
     Raises:
-        InputError: nothing there, no tokenizer, weights that are missing, or a tokenizer of another model.
+        InputError: nothing there, no tokenizer, weights that are missing or a pickle, or a tokenizer of
+            another model.
     """
     check_checkpoint(checkpoint)
+    _check_files(checkpoint, convert_pickle)
     verbosity = transformers_logging.get_verbosity()
     transformers_logging.set_verbosity_error()  # what is missing is checked here
     try:
         model, missing = load()
-        tokenizer = load_tokenizer(checkpoint, model.config)
-    except (OSError, ValueError, RuntimeError) as error:
+        tokenizer = load_tokenizer(checkpoint, encoder_of(model).config)
+    except (OSError, ValueError, RuntimeError, pickle.UnpicklingError) as error:
         if isinstance(error, InputError):
             raise
-        raise InputError(checkpoint, f"cannot be loaded ({error})", "name a checkpoint with its tokenizer") from error
+        pickled = "safetensors" in str(error) and not convert_pickle
+        what_to_do = f"if its weights are a pickle, {_PICKLE}" if pickled else "name a checkpoint with its tokenizer"
+        raise InputError(checkpoint, f"cannot be loaded ({error})", what_to_do) from error
     finally:
         transformers_logging.set_verbosity(verbosity)
     if missing:
         raise InputError(checkpoint, f"{len(missing)} weights are missing, such as {min(missing)}", remedy)
-    if len(tokenizer) > model.config.vocab_size:
+    rows = encoder_of(model).config.vocab_size
+    if len(tokenizer) > rows:
         raise InputError(
-            checkpoint, f"the tokenizer has {len(tokenizer)} pieces, the model {model.config.vocab_size}",
+            checkpoint, f"the tokenizer has {len(tokenizer)} pieces, the model {rows}",
             "put the model's own tokenizer beside it",
         )  # fmt: skip
-    return model, tokenizer
-
-
-def longest_input(config: PretrainedConfig) -> int:
-    """Positions of the longest input; those of RoBERTa-shaped models start behind the padding id."""
-    return config.max_position_embeddings - config.pad_token_id - 1
-
-
-def check_length(place: str, max_length: int, config: PretrainedConfig) -> None:
-    """Refuse windows that are longer than the model.
-
-    Raises:
-        InputError: `max_length` exceeds the model's positions.
-    """
-    longest = longest_input(config)
-    if max_length > longest:
+    if tokenizer.cls_token_id is None or tokenizer.sep_token_id is None or tokenizer.pad_token_id is None:
         raise InputError(
-            place, f"max_length {max_length} is longer than the model, which has {longest} positions",
-            f"set max_length to at most {longest}; longer text is cut into overlapping windows",
-        )  # fmt: skip
+            checkpoint, "its tokenizer has no piece for the begin, the end, or the padding of a text", "name an encoder"
+        )
+    return model, tokenizer

@@ -6,20 +6,23 @@ say is combined, and nothing is left out.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import AutoModelForSequenceClassification, PreTrainedModel, PreTrainedTokenizerBase
 
 from kbioxlm.common.errors import InputError
 from kbioxlm.configuration_kbioxlm import KBioXLMConfig
-from kbioxlm.modeling_kbioxlm import KBioXLMForSequenceClassification, KBioXLMModel
+from kbioxlm.modeling_kbioxlm import KBioXLMForSequenceClassification
 from kbioxlm.training.batching import by_length, padded_inputs
-from kbioxlm.training.checkpoints import load_whole
+from kbioxlm.training.checkpoints import load_whole, weight_files
+from kbioxlm.training.encoders import encoder_of, is_xlm_roberta_shaped, load_encoder
 from kbioxlm.training.features import word_spans
 from kbioxlm.training.labelled_texts import LabelledTexts
+from kbioxlm.training.markers import add_markers, marker_ids
 from kbioxlm.training.spans import cuts, pieces_of
 
 
@@ -56,6 +59,7 @@ def prepare_texts(
     tokenizer: PreTrainedTokenizerBase,
     max_length: int,
     targets: Sequence[Any] | None = None,
+    marked: bool = False,
 ) -> PreparedTexts:
     """Tokenise `data` and cut it into windows of at most `max_length` positions, special tokens included.
 
@@ -63,19 +67,31 @@ def prepare_texts(
 
     Args:
         targets: what the windows of each text are trained on.
+        marked: keep those of a text's windows that hold most of the entity markers; it is between them that
+            something is asked.
     """
     windows = []
     room = max_length - 2
+    markers = marker_ids(tokenizer) if marked else set()
     for index, piece in enumerate(pieces_of(tokenizer, [example.text for example in data.examples])):
         words = word_spans(data.examples[index].text) if len(piece.ids) > room else []
-        for first, last in cuts(piece.offsets, words, room):
-            ids = [tokenizer.cls_token_id, *piece.ids[first:last], tokenizer.sep_token_id]
-            windows.append(TextWindow(index, ids, None if targets is None else targets[index]))
+        parts = [piece.ids[first:last] for first, last in cuts(piece.offsets, words, room)]
+        most = max(len(markers.intersection(part)) for part in parts)
+        target = None if targets is None else targets[index]
+        windows += [
+            TextWindow(index, [tokenizer.cls_token_id, *part, tokenizer.sep_token_id], target)
+            for part in parts
+            if len(markers.intersection(part)) == most
+        ]
     return PreparedTexts(data, windows)
 
 
 def load_classifier(
-    checkpoint: str, labels: Sequence[str] | None = None, multi_label: bool = False
+    checkpoint: str,
+    labels: Sequence[str] | None = None,
+    multi_label: bool = False,
+    markers: Sequence[str] = (),
+    convert_pickle: bool = False,
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """A classifier and its tokenizer.
 
@@ -84,26 +100,39 @@ def load_classifier(
         labels: labels of a new head on the checkpoint's encoder; its parameters are drawn from torch's generator.
             None: the checkpoint is a classifier already.
         multi_label: whether a text may have any number of labels; otherwise it has one.
+        markers: with a new head, see `markers.add_markers`.
+        convert_pickle: read a pickle where there are no safetensors, without its code.
 
     Raises:
         InputError: nothing there, no tokenizer, no encoder weights, or no trained head where one is needed.
     """
+    remedy = "name a fine-tuned classifier" if labels is None else "name an encoder whose weights are all there"
     problem = "multi_label_classification" if multi_label else "single_label_classification"
 
     def load() -> tuple[PreTrainedModel, set[str]]:
-        options: dict[str, Any] = {"output_loading_info": True, "dtype": torch.float32}
+        ours = is_xlm_roberta_shaped(checkpoint)
         if labels is None:
-            model, info = KBioXLMForSequenceClassification.from_pretrained(checkpoint, **options)
-        else:
-            ids = dict(enumerate(labels))
-            head = {"id2label": ids, "label2id": {label: i for i, label in ids.items()}, "problem_type": problem}
+            options: dict[str, Any] = {"output_loading_info": True, "dtype": torch.float32, "use_safetensors": True}
+            kind = KBioXLMForSequenceClassification if ours else AutoModelForSequenceClassification
+            model, info = kind.from_pretrained(checkpoint, **options)
+            return model, set(info["missing_keys"])
+        ids = dict(enumerate(labels))
+        head = {"id2label": ids, "label2id": {label: i for i, label in ids.items()}, "problem_type": problem}
+        # The encoder alone: a head the checkpoint has may be for other labels.
+        encoder, missing = load_encoder(checkpoint, weight_files(convert_pickle), pooler=True)
+        if ours:
             model = KBioXLMForSequenceClassification(KBioXLMConfig.from_pretrained(checkpoint, **head))
-            # The encoder alone: a head the checkpoint has may be for other labels.
-            model.roberta, info = KBioXLMModel.from_pretrained(checkpoint, add_pooling_layer=False, **options)
-        return model, info["missing_keys"]
+        else:
+            config = copy.deepcopy(encoder.config)
+            config.update(head)
+            model = AutoModelForSequenceClassification.from_config(config)
+        # A pooler that this head does without is left behind.
+        encoder_of(model).load_state_dict(encoder.state_dict(), strict=False)
+        return model, missing
 
-    remedy = "name a fine-tuned classifier" if labels is None else "name an XLM-R or KBioXLM checkpoint"
-    model, tokenizer = load_whole(checkpoint, load, remedy)
+    model, tokenizer = load_whole(checkpoint, load, remedy, convert_pickle and labels is not None)
+    if labels is not None:
+        add_markers(model, tokenizer, markers)
     if labels is None and model.config.problem_type != problem:
         raise InputError(
             checkpoint, f"was fine-tuned for {model.config.problem_type}, not {problem}",

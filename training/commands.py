@@ -113,8 +113,9 @@ def experiment(recipe: RecipePath, overrides: Overrides = None) -> None:
     print(f"model    {tagger}")
     print(f"plots    {parsed.output / 'f1.png'}, {tagger / 'loss.png'}")
     print(f"report   {parsed.output / 'report.json'}")
-    sentence = "The patient took losartan for hypertension."
-    print(f"\nNext, tag a sentence of your own:\n\n    python train.py tag {tagger} '{sentence}'")
+    if next(iter(parsed.tasks.values())).get("task", "ner") == "ner":
+        sentence = "The patient took losartan for hypertension."
+        print(f"\nNext, tag a sentence of your own:\n\n    python train.py tag {tagger} '{sentence}'")
 
 
 @app.command()

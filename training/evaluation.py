@@ -17,8 +17,9 @@ from kbioxlm.common.errors import InputError
 from kbioxlm.common.files import write_json
 from kbioxlm.common.recipe import Recipe
 from kbioxlm.modeling_kbioxlm import KBioXLMForPreTraining
-from kbioxlm.training.checkpoints import check_checkpoint, check_length
+from kbioxlm.training.checkpoints import check_checkpoint
 from kbioxlm.training.device import has_fast_bfloat16
+from kbioxlm.training.encoders import check_length
 from kbioxlm.training.plots import f1_bars
 from kbioxlm.training.probes import (
     held_out_pairs,
@@ -115,7 +116,7 @@ def evaluate_tests(
         InputError: no model of this task there, or a test set that cannot be used or has labels it does not know.
     """
     model, tokenizer = task.load_model(checkpoint)
-    check_length("recipe", max_length, model.config)
+    check_length("recipe", max_length, model)
     loaded = {name: task.load(source, "test") for name, source in tests.items()}
     for data in loaded.values():
         for problem in (*task.problems(data), *unknown_labels(data, task.labels_of_model(model))):
@@ -179,7 +180,9 @@ def _load_for_probes(checkpoint: str) -> tuple[KBioXLMForPreTraining, PreTrained
     verbosity = transformers_logging.get_verbosity()
     transformers_logging.set_verbosity_error()  # heads may be missing; encoder weights are checked here
     try:
-        model, info = KBioXLMForPreTraining.from_pretrained(checkpoint, output_loading_info=True, dtype=torch.float32)
+        model, info = KBioXLMForPreTraining.from_pretrained(
+            checkpoint, output_loading_info=True, dtype=torch.float32, use_safetensors=True
+        )
         tokenizer = load_tokenizer(checkpoint, model.config)
     except (OSError, ValueError, RuntimeError) as error:
         raise InputError(checkpoint, f"cannot be loaded ({error})", "name a checkpoint with its tokenizer") from error

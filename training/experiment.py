@@ -72,7 +72,7 @@ def run_experiment(recipe: ExperimentRecipe, command: str = "") -> dict[str, Any
     table = experiment_table(report)
     f1_bars(
         {arm: {name: s["f1"] for name, s in values["scores"].items()} for arm, values in arms.items()},
-        recipe.output / "f1.png", "Strict entity-level F1",
+        recipe.output / "f1.png", "F1",
     )  # fmt: skip
     with written_beside(recipe.output / "table.md") as draft:
         draft.write_text(table, encoding="utf-8")
@@ -167,7 +167,11 @@ def _arm_report(recipe: ExperimentRecipe, reports: dict[str, list[dict[str, Any]
     for task, runs in reports.items():
         for test in ("dev", *runs[0]["tests"]):
             cells = [run["dev"] if test == "dev" else run["tests"][test] for run in runs]
-            scores[f"{task}/{test}"] = {**_spread([cell["f1"] for cell in cells]), "n": cells[0]["n"]}
+            scores[f"{task}/{test}"] = {
+                **_spread([cell["f1"] for cell in cells]),
+                "n": cells[0]["n"],
+                "counted": runs[0]["counted"],
+            }
     by_seed = zip(*(scores[name]["by_seed"] for name in recipe.zero_shot), strict=True)
     summary = _spread([round(statistics.fmean(values), 4) for values in by_seed])
     return {

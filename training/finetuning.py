@@ -27,21 +27,20 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, field_validator
-from transformers import Trainer, TrainingArguments, set_seed
+from transformers import set_seed
 
 from kbioxlm.common.errors import InputError
 from kbioxlm.common.files import write_json, written_beside
 from kbioxlm.common.recipe import Recipe
-from kbioxlm.training.checkpoints import check_checkpoint, check_length
-from kbioxlm.training.device import trainer_device
-from kbioxlm.training.encoders import encoder_of, freeze
+from kbioxlm.training.checkpoints import check_checkpoint
+from kbioxlm.training.encoders import check_length, freeze
 from kbioxlm.training.plots import loss_curve
 from kbioxlm.training.runs import REPORT, fingerprint, finished_report, refuse_to_replace, resume_point, work_folder
+from kbioxlm.training.task_trainer import TaskTrainer, training_arguments
 from kbioxlm.training.tasks.data import TaskData, carve_dev, shared_documents, unknown_labels
 from kbioxlm.training.tasks.registry import TaskName, make_task
-from kbioxlm.training.tasks.task import PreparedData, Scored, Task
+from kbioxlm.training.tasks.task import Scored, Task
 
 PREDICTIONS = "predictions"
 """Folder of `dev.jsonl` and `TEST.jsonl` beside a fine-tuned model; `tasks.task.Scored` says what they hold."""
@@ -53,7 +52,7 @@ class FinetuneRecipe(Recipe):
     task: TaskName = Field(
         default="ner", description="entities; one label of a text; any number of labels of a document"
     )
-    checkpoint: str = Field(description="folder or Hub id of an XLM-R or KBioXLM checkpoint, with its tokenizer")
+    checkpoint: str = Field(description="folder or Hub id of any encoder, with its tokenizer")
     train: str = Field(description="source; its train split unless it names another")
     dev: str | None = Field(default=None, description="source, its validation split; null: carved from train")
     dev_share: float = Field(default=0.1, gt=0, lt=1, description="share of train's documents in a carved dev set")
@@ -73,6 +72,12 @@ class FinetuneRecipe(Recipe):
     use_crf: bool = Field(default=True, description="ner: score whole tag sequences")
     negative_label: str | None = Field(
         default="0", description="relation: the label that means none, left out of F1; null: every label counts"
+    )
+    entity_markers: list[str] = Field(
+        default=[], description="relation, document: words that stand for entities, such as @GENE$; a piece each"
+    )
+    convert_pickle: bool = Field(
+        default=False, description="where a checkpoint has no safetensors, read its pickle, without its code"
     )
     allow_shared_documents: bool = Field(default=False, description="let tests share document ids with train or dev")
 
@@ -102,7 +107,13 @@ class Sets:
 
 def task_of(recipe: FinetuneRecipe) -> Task:
     """The task that `recipe` names, with its settings."""
-    return make_task(recipe.task, recipe.use_crf, recipe.negative_label)
+    return make_task(
+        recipe.task,
+        use_crf=recipe.use_crf,
+        negative_label=recipe.negative_label,
+        entity_markers=tuple(recipe.entity_markers),
+        convert_pickle=recipe.convert_pickle,
+    )
 
 
 def load_sets(task: Task, recipe: FinetuneRecipe) -> Sets:
@@ -170,16 +181,16 @@ def finetune(recipe: FinetuneRecipe) -> dict[str, Any]:
 
     set_seed(recipe.seed)
     model, tokenizer = task.new_model(recipe.checkpoint, sets.labels)
-    check_length("recipe", recipe.max_length, model.config)
-    frozen = freeze(encoder_of(model), recipe.freeze_embeddings, recipe.freeze_layers)
+    check_length("recipe", recipe.max_length, model)
+    frozen = freeze(model, recipe.freeze_embeddings, recipe.freeze_layers)
     train = task.prepare(sets.train, tokenizer, recipe.max_length, sets.labels)
     dev = task.prepare(sets.dev, tokenizer, recipe.max_length)
     rows = train.rows
     work = work_folder(recipe.output)
     resumed = resume_point(work, identity)
-    trainer = _TaskTrainer(
+    trainer = TaskTrainer(
         model=model,
-        args=_arguments(recipe, work, len(rows)),
+        args=training_arguments(recipe, work, len(rows)),
         train_dataset=rows,
         data_collator=partial(task.collate, pad_token_id=tokenizer.pad_token_id),
         task=task,
@@ -228,77 +239,3 @@ def _write_predictions(path: Path, answer: Scored) -> None:
     path.parent.mkdir(exist_ok=True)
     lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in answer.predictions]
     path.write_text("".join(lines), encoding="utf-8")
-
-
-def _arguments(recipe: FinetuneRecipe, work: Path, windows: int) -> TrainingArguments:
-    steps = math.ceil(windows / recipe.batch_size) * recipe.epochs
-    return TrainingArguments(
-        output_dir=str(work),
-        num_train_epochs=recipe.epochs,
-        per_device_train_batch_size=recipe.batch_size,
-        learning_rate=recipe.learning_rate,
-        warmup_steps=math.ceil(recipe.warmup_ratio * steps),
-        weight_decay=recipe.weight_decay,
-        train_sampling_strategy="group_by_length",
-        eval_strategy="epoch",
-        save_strategy="epoch",
-        logging_steps=max(1, steps // 100),
-        save_total_limit=1,
-        load_best_model_at_end=True,
-        metric_for_best_model="f1",
-        greater_is_better=True,
-        seed=recipe.seed,
-        remove_unused_columns=False,
-        report_to="none",
-        **trainer_device(recipe.bf16),
-    )
-
-
-class _TaskTrainer(Trainer):
-    """Trainer with the task's F1 on dev, and a learning rate of its own for everything above the encoder."""
-
-    optimizer: Any
-    control: Any
-
-    def __init__(self, *, task: Task, dev: PreparedData, head_learning_rate: float, **options: Any):
-        super().__init__(**options, eval_dataset=dev.rows)
-        self.task = task
-        self.dev = dev
-        self.head_learning_rate = head_learning_rate
-
-    def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
-        """AdamW over three groups: encoder with and without weight decay, head without."""
-        if self.optimizer is None:
-            model = self.model if model is None else model
-            encoder = {id(parameter) for parameter in encoder_of(model).parameters()}
-            decayed = set(self.get_decay_parameter_names(model))
-            groups: dict[tuple[bool, bool], list[torch.nn.Parameter]] = {}
-            for name, parameter in model.named_parameters():
-                if parameter.requires_grad:
-                    is_head = id(parameter) not in encoder
-                    groups.setdefault((is_head, name in decayed and not is_head), []).append(parameter)
-            kind, options = self.get_optimizer_cls_and_kwargs(self.args, model)
-            self.optimizer = kind(
-                [
-                    {
-                        "params": parameters,
-                        "lr": self.head_learning_rate if is_head else self.args.learning_rate,
-                        "weight_decay": self.args.weight_decay if decays else 0.0,
-                    }
-                    for (is_head, decays), parameters in groups.items()
-                ],
-                **options,
-            )
-        return self.optimizer
-
-    def evaluate(self, *args: Any, metric_key_prefix: str = "eval", **kwargs: Any) -> dict[str, float]:
-        """F1, precision and recall on dev, in 0 to 100."""
-        result = self.scored(self.dev).figures
-        metrics = {f"{metric_key_prefix}_{name}": result[name] for name in ("f1", "precision", "recall")}
-        self.log(metrics)
-        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
-        return metrics
-
-    def scored(self, prepared: PreparedData) -> Scored:
-        """The answers of the model as it is now."""
-        return self.task.evaluate(self.model, prepared, 2 * self.args.per_device_train_batch_size, self.args.bf16)

@@ -10,7 +10,7 @@ from tqdm import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from kbioxlm.common.errors import InputError
-from kbioxlm.training.checkpoints import longest_input
+from kbioxlm.training.encoders import longest_input
 
 Pair = tuple[str, str]
 
@@ -28,7 +28,7 @@ def embed(
     Layer 0 is the embedding layer. A text of more than `max_length` positions, or more than the model has, is read
     in several parts.
     """
-    room = min(max_length, longest_input(model.config)) - 2
+    room = min(max_length, longest_input(model)) - 2
     encoded = tokenizer(list(texts), add_special_tokens=False, return_attention_mask=False, verbose=False)["input_ids"]
     parts = [
         (index, ids[first : first + room]) for index, ids in enumerate(encoded) for first in range(0, len(ids), room)

@@ -12,10 +12,10 @@ def experiment_table(report: dict[str, Any]) -> str:
         report: as `experiment.run_experiment` returns it.
     """
     arms = report["arms"]
-    rows = [["strict F1", *(f"{arm}" for arm in arms), "N"]]
+    rows = [["F1", *(f"{arm}" for arm in arms), "N"]]
     first = next(iter(arms.values()))
     rows += [
-        [name, *(_score(values["scores"][name]) for values in arms.values()), f"{cell['n']:,} sentences"]
+        [name, *(_score(values["scores"][name]) for values in arms.values()), f"{cell['n']:,} {cell['counted']}"]
         for name, cell in first["scores"].items()
     ]
     rows.append(

@@ -7,13 +7,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from transformers import PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from kbioxlm.common.errors import InputError
 from kbioxlm.configuration_kbioxlm import KBioXLMConfig
 from kbioxlm.dataset_scripts.benchmarks.iob import Span
-from kbioxlm.modeling_kbioxlm import KBioXLMForTokenClassification, KBioXLMModel
+from kbioxlm.modeling_kbioxlm import KBioXLMForTokenClassification
 from kbioxlm.training.batching import by_length, pad, padded_inputs
-from kbioxlm.training.checkpoints import load_whole
+from kbioxlm.training.checkpoints import load_whole, weight_files
+from kbioxlm.training.encoder_tagger import EncoderTagger, EncoderTaggerConfig
+from kbioxlm.training.encoders import encoder_of, is_xlm_roberta_shaped, load_encoder, model_type
 from kbioxlm.training.ner import NerData
 from kbioxlm.training.spans import (
     Pieces,
@@ -24,6 +27,8 @@ from kbioxlm.training.spans import (
     spans_of_pieces,
     windows_of,
 )
+
+Tagger = KBioXLMForTokenClassification | EncoderTagger
 
 
 @dataclass(frozen=True)
@@ -51,8 +56,8 @@ def prepare(
 
 
 def load_tagger(
-    checkpoint: str, tags: Sequence[str] | None = None, use_crf: bool = True
-) -> tuple[KBioXLMForTokenClassification, PreTrainedTokenizerBase]:
+    checkpoint: str, tags: Sequence[str] | None = None, use_crf: bool = True, convert_pickle: bool = False
+) -> tuple[Tagger, PreTrainedTokenizerBase]:
     """A tagger and its tokenizer.
 
     Args:
@@ -60,30 +65,39 @@ def load_tagger(
         tags: tags of a new head on the checkpoint's encoder; its parameters are drawn from torch's generator.
             None: the checkpoint is a tagger already.
         use_crf: whether a new head has a CRF.
+        convert_pickle: read a pickle where there are no safetensors, without its code.
 
     Raises:
         InputError: nothing there, no tokenizer, no encoder weights, or no trained head where one is needed.
     """
 
-    def load() -> tuple[KBioXLMForTokenClassification, set[str]]:
-        options: dict[str, Any] = {"output_loading_info": True, "dtype": torch.float32}
+    remedy = "name a fine-tuned tagger" if tags is None else "name an encoder whose weights are all there"
+
+    def load() -> tuple[PreTrainedModel, set[str]]:
+        ours = is_xlm_roberta_shaped(checkpoint)
         if tags is None:
-            model, info = KBioXLMForTokenClassification.from_pretrained(checkpoint, **options)
-        else:
-            ids = dict(enumerate(tags))
-            head = {"id2label": ids, "label2id": {tag: i for i, tag in ids.items()}, "use_crf": use_crf}
+            if not ours and model_type(checkpoint) != EncoderTaggerConfig.model_type:
+                raise InputError(checkpoint, f"is no tagger of ours but a {model_type(checkpoint)}", remedy)
+            kind = KBioXLMForTokenClassification if ours else EncoderTagger
+            options: dict[str, Any] = {"output_loading_info": True, "dtype": torch.float32, "use_safetensors": True}
+            model, info = kind.from_pretrained(checkpoint, **options)
+            return model, set(info["missing_keys"])
+        ids = dict(enumerate(tags))
+        head = {"id2label": ids, "label2id": {tag: i for i, tag in ids.items()}, "use_crf": use_crf}
+        # The encoder alone: a head the checkpoint has may be for other tags.
+        encoder, missing = load_encoder(checkpoint, weight_files(convert_pickle))
+        if ours:
             model = KBioXLMForTokenClassification(KBioXLMConfig.from_pretrained(checkpoint, **head))
-            # The encoder alone: a head the checkpoint has may be for other tags.
-            model.roberta, info = KBioXLMModel.from_pretrained(checkpoint, add_pooling_layer=False, **options)
-        return model, info["missing_keys"]
+            model.roberta = encoder
+        else:
+            model = EncoderTagger(EncoderTaggerConfig(encoder=encoder.config.to_dict(), **head))
+            model.encoder = encoder
+        return model, missing
 
-    remedy = "name a fine-tuned tagger" if tags is None else "name an XLM-R or KBioXLM checkpoint"
-    return load_whole(checkpoint, load, remedy)
+    return load_whole(checkpoint, load, remedy, convert_pickle and tags is not None)
 
 
-def predict(
-    model: KBioXLMForTokenClassification, prepared: Prepared, batch_size: int = 64, bf16: bool = False
-) -> list[tuple[Span, ...]]:
+def predict(model: Tagger, prepared: Prepared, batch_size: int = 64, bf16: bool = False) -> list[tuple[Span, ...]]:
     """The spans that `model` finds in each sentence of `prepared`, in code points of its text.
 
     Windows of like length share a batch. `bf16` runs the encoder under bfloat16 autocast.
@@ -95,7 +109,7 @@ def predict(
     device = model.device
     with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=bf16):
         for chosen in by_length(windows, batch_size):
-            inputs = padded_inputs([windows[i].input_ids for i in chosen], model.config.pad_token_id)
+            inputs = padded_inputs([windows[i].input_ids for i in chosen], encoder_of(model).config.pad_token_id)
             labelled = pad([windows[i].labelled for i in chosen], 0).bool()  # (batch, sequence)
             logits = model(**{name: tensor.to(device) for name, tensor in inputs.items()}).logits
             for i, path in zip(chosen, model.decode(logits.float(), labelled.to(device)), strict=True):

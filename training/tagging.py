@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 
 from kbioxlm.dataset_scripts.benchmarks.iob import Sentence
-from kbioxlm.training.checkpoints import longest_input
 from kbioxlm.training.device import has_fast_bfloat16
+from kbioxlm.training.encoders import longest_input
 from kbioxlm.training.features import word_spans
 from kbioxlm.training.ner import NerData
 from kbioxlm.training.tagger import load_tagger, predict, prepare
@@ -22,7 +22,7 @@ def tag_texts(checkpoint: str, texts: list[str]) -> list[str]:
     model, tokenizer = load_tagger(checkpoint)
     sentences = tuple(Sentence(str(i), str(i), text, (), tuple(word_spans(text)), "") for i, text in enumerate(texts))
     data = NerData("command line", "", sentences)
-    found = predict(model, prepare(data, tokenizer, longest_input(model.config)), bf16=has_fast_bfloat16())
+    found = predict(model, prepare(data, tokenizer, longest_input(model)), bf16=has_fast_bfloat16())
     return [
         json.dumps(
             {

@@ -66,8 +66,8 @@ class TaggerDensity:
 
     def scores(self, texts: Sequence[str], language: str) -> list[float]:
         from kbioxlm.dataset_scripts.benchmarks.iob import Sentence
-        from kbioxlm.training.checkpoints import longest_input
         from kbioxlm.training.device import has_fast_bfloat16
+        from kbioxlm.training.encoders import longest_input
         from kbioxlm.training.features import word_spans
         from kbioxlm.training.ner import NerData
         from kbioxlm.training.tagger import predict, prepare
@@ -76,7 +76,7 @@ class TaggerDensity:
         sentences = tuple(
             Sentence(str(i), str(i), text, (), tuple(word_spans(text)), language) for i, text in enumerate(heads)
         )
-        prepared = prepare(NerData("articles", "", sentences), self._tokenizer, longest_input(self._model.config))
+        prepared = prepare(NerData("articles", "", sentences), self._tokenizer, longest_input(self._model))
         found = predict(self._model, prepared, bf16=has_fast_bfloat16())
         return [_share(text, spans) for text, spans in zip(heads, found, strict=True)]
 

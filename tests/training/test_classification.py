@@ -155,7 +155,7 @@ def test_windows_of_a_relation_are_joined_by_the_mean_logit() -> None:
     model, prepared = _Votes([1.0, 2.5]), PreparedTexts(data, windows)
     logits = predict_logits(model, prepared, lambda part: part.mean(dim=0), batch_size=3)
     assert torch.allclose(logits, torch.tensor([[-0.25, -0.375]]))
-    (row,) = RelationTask(None).evaluate(model, prepared, 3, False).predictions
+    (row,) = RelationTask(negative_label=None).evaluate(model, prepared, 3, False).predictions
     assert row == {"id": "d1/0", "document": "d1", "gold": ["L0"], "predicted": ["L0"]}
 
 
@@ -173,7 +173,7 @@ def test_parts_of_a_document_are_scored_together() -> None:
 def test_the_negative_label_does_not_count() -> None:
     data = data_of(*[(f"d{i}", "x", (label,)) for i, label in enumerate(["L0", "L0", "L1", "L1", "L2"])])
     windows = [TextWindow(i, [piece], None) for i, piece in enumerate([10, 11, 11, 10, 12])]
-    scored = RelationTask("L0").evaluate(_Votes([1.0, 1.0, 1.0]), PreparedTexts(data, windows), 8, False)
+    scored = RelationTask(negative_label="L0").evaluate(_Votes([1.0, 1.0, 1.0]), PreparedTexts(data, windows), 8, False)
     # of 3 predicted 2 are right, of 3 in gold 2 are found
     assert scored.figures["f1"] == pytest.approx(200 / 3, abs=1e-3)
     assert scored.predictions[0]["gold"] == scored.predictions[0]["predicted"] == []

@@ -15,10 +15,10 @@ from transformers import Trainer
 from kbioxlm.common.errors import InputError
 from kbioxlm.common.recipe import parse_recipe
 from kbioxlm.modeling_kbioxlm import KBioXLMForTokenClassification
-from kbioxlm.training import finetuning
 from kbioxlm.training.finetuning import FinetuneRecipe, finetune
 from kbioxlm.training.ner import load_ner
 from kbioxlm.training.tagger import load_tagger, predict, prepare
+from kbioxlm.training.task_trainer import TaskTrainer
 from kbioxlm.training.tasks import ner
 from kbioxlm.training.tasks.ner import NerTask
 
@@ -79,6 +79,20 @@ def test_everything_is_in_the_folder_and_nothing_beside_it(finished: dict[str, A
     assert [path.name for path in folder.parent.iterdir()] == ["tagger"]
     assert json.loads((folder / "report.json").read_text()) == finished["report"]
     assert json.loads((folder / "config.json").read_text())["label2id"]["I-Effect"] == 4
+
+
+def test_predictions_give_the_score(finished: dict[str, Any], ner_files: dict[str, Path]) -> None:
+    """F1 = 2 TP / (|gold| + |predicted|) over the lines of the files is seqeval's strict F1."""
+    for name, figures in {"dev": finished["report"]["dev"], **finished["report"]["tests"]}.items():
+        lines = (finished["folder"] / "predictions" / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()
+        rows = [json.loads(line) for line in lines]
+        sets = [[{tuple(e.values()) for e in row[key]} for row in rows] for key in ("gold", "predicted")]
+        right = sum(len(g & p) for g, p in zip(*sets, strict=True))
+        assert 200 * right / sum(len(s) for side in sets for s in side) == pytest.approx(figures["f1"], abs=1e-3)
+        file = ner_files["dev_en" if name == "dev" else f"test_{name}"]
+        examples = load_ner(file, "test").examples
+        assert [(row["id"], row["document"]) for row in rows] == [(s.id, s.document) for s in examples]
+        assert [row["gold"] for row in rows] == [[e._asdict() for e in s.entities] for s in examples]
 
 
 def test_the_best_epoch_is_kept(finished: dict[str, Any]) -> None:
@@ -158,14 +172,14 @@ def test_a_killed_run_goes_on_where_it_was(recipe: dict[str, Any], monkeypatch: 
 
 def test_the_head_has_its_own_learning_rate(recipe: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     groups: list[tuple[float, float, int]] = []
-    create = finetuning._TaskTrainer.create_optimizer
+    create = TaskTrainer.create_optimizer
 
     def seen(trainer: Any, model: Any = None) -> torch.optim.Optimizer:
         optimizer = create(trainer, model)
         groups.extend((g["lr"], g["weight_decay"], sum(p.numel() for p in g["params"])) for g in optimizer.param_groups)
         return optimizer
 
-    monkeypatch.setattr(finetuning._TaskTrainer, "create_optimizer", seen)
+    monkeypatch.setattr(TaskTrainer, "create_optimizer", seen)
     finetune(FinetuneRecipe(**recipe | {"epochs": 1, "weight_decay": 0.1, "warmup_ratio": 0.0}))
     model = KBioXLMForTokenClassification.from_pretrained(recipe["output"])
     head = sum(p.numel() for name, p in model.named_parameters() if not name.startswith("roberta."))

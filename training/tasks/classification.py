@@ -20,11 +20,13 @@ from kbioxlm.training.tasks.data import TaskData
 from kbioxlm.training.tasks.task import Scored, Task
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class _ClassificationTask(Task):
     """What both have in common."""
 
     multi_label: ClassVar[bool]
+
+    entity_markers: tuple[str, ...] = ()
 
     def load(self, source: str, split: str) -> LabelledTexts:
         """Texts with labels; see `labelled_texts.load_labelled_texts`."""
@@ -32,11 +34,20 @@ class _ClassificationTask(Task):
 
     def new_model(self, checkpoint: str, labels: Sequence[str]) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
         """A classifier with one logit a label."""
-        return load_classifier(checkpoint, labels, self.multi_label)
+        return load_classifier(checkpoint, labels, self.multi_label, self.entity_markers, self.convert_pickle)
 
     def load_model(self, checkpoint: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
         """A fine-tuned classifier."""
         return load_classifier(checkpoint, multi_label=self.multi_label)
+
+    def label_problems(self, train: TaskData, labels: Sequence[str]) -> Iterator[InputError]:
+        """As for every task; and an entity marker that no text holds."""
+        yield from super().label_problems(train, labels)
+        for marker in self.entity_markers:
+            if not any(marker in example.text for example in train.examples):
+                yield InputError(
+                    train.source, f"no text holds the entity marker {shown(marker)}", "name those that the texts hold"
+                )
 
     def labels_of_model(self, model: PreTrainedModel) -> list[str]:
         """In the order of its logits."""
@@ -51,7 +62,7 @@ class _ClassificationTask(Task):
     ) -> PreparedTexts:
         """Windows of pieces; with `labels`, each is trained on the labels of its text."""
         targets = None if labels is None else [self.target(example.labels, labels) for example in data.examples]
-        return prepare_texts(data, tokenizer, max_length, targets)
+        return prepare_texts(data, tokenizer, max_length, targets, marked=not self.multi_label)
 
     @abstractmethod
     def target(self, given: Sequence[str], labels: Sequence[str]) -> Any:
@@ -68,7 +79,7 @@ class _ClassificationTask(Task):
         return {"windows": len(prepared.windows), "labels": dict(sorted(counts.items()))}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class RelationTask(_ClassificationTask):
     """One relation, or none, between the entities that a text marks.
 
@@ -76,7 +87,7 @@ class RelationTask(_ClassificationTask):
     label. This is how BLURB scores GAD, ChemProt and DDI, and the paper GAD. Predictions hold the label, and
     nothing for the negative one.
 
-    The logits of a text in several windows are the means over them.
+    The logits of a text in several windows are the means over those that hold most of its entity markers.
     """
 
     name = "relation"
@@ -99,7 +110,8 @@ class RelationTask(_ClassificationTask):
                 )
 
     def label_problems(self, train: TaskData, labels: Sequence[str]) -> Iterator[InputError]:
-        """Fewer than two labels, or none that is the negative one."""
+        """As for every task; fewer than two labels, or none that is the negative one."""
+        yield from super().label_problems(train, labels)
         if len(labels) < 2:
             yield InputError(train.source, f"{len(labels)} label in all", "give data with at least two")
         elif self.negative_label is not None and self.negative_label not in labels:
@@ -129,7 +141,7 @@ class RelationTask(_ClassificationTask):
         return [] if label == self.negative_label else [label]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class DocumentTask(_ClassificationTask):
     """Any number of labels of a document, such as the ten hallmarks of HoC.
 

@@ -18,7 +18,7 @@ from kbioxlm.training.tagger import Prepared, load_tagger, predict, prepare
 from kbioxlm.training.tasks.task import Scored, Task
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class NerTask(Task):
     """Entities in sentences. Predictions hold `{"start", "end", "label"}`, as the units of the source cut them."""
 
@@ -34,7 +34,7 @@ class NerTask(Task):
 
     def new_model(self, checkpoint: str, labels: Sequence[str]) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
         """A tagger with the IOB2 tags of `labels`."""
-        return load_tagger(checkpoint, iob2_tags(labels), self.use_crf)
+        return load_tagger(checkpoint, iob2_tags(labels), self.use_crf, self.convert_pickle)
 
     def load_model(self, checkpoint: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
         """A fine-tuned tagger."""

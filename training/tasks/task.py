@@ -41,6 +41,7 @@ class PreparedData(Protocol):
         """Training rows, each with `input_ids`; those of a data set that was prepared without labels train nothing."""
 
 
+@dataclass(frozen=True, kw_only=True)
 class Task(ABC):
     """One kind of labels: how they are read, learnt and scored.
 
@@ -48,11 +49,14 @@ class Task(ABC):
         name: as in the recipe.
         metric: what `f1` means, for reports.
         counted: what `n` counts.
+        convert_pickle: whether a checkpoint without safetensors is read from its pickle, without its code.
     """
 
     name: ClassVar[str]
     metric: ClassVar[str]
     counted: ClassVar[str]
+
+    convert_pickle: bool = False
 
     @abstractmethod
     def load(self, source: str, split: str) -> TaskData:
