@@ -19,11 +19,18 @@ from pathlib import Path
 import sentencepiece
 from pydantic import Field, PositiveInt
 from sentencepiece.sentencepiece_model_pb2 import ModelProto
-from transformers import AutoTokenizer, PretrainedConfig, PreTrainedTokenizerBase, XLMRobertaTokenizer
+from transformers import (
+    AutoTokenizer,
+    PretrainedConfig,
+    PreTrainedTokenizerBase,
+    XLMRobertaConfig,
+    XLMRobertaTokenizer,
+)
 
 from kbioxlm.common.errors import InputError, shown
 from kbioxlm.common.files import read_json_lines, written_beside
 from kbioxlm.common.recipe import Recipe
+from kbioxlm.configuration_kbioxlm import KBioXLMConfig
 
 _FUSED = re.compile(r"▁[\u3040-\u30ff\u3400-\u9fff]")
 _SPECIAL = ("<s>", "<pad>", "</s>", "<unk>", "<mask>")
@@ -67,6 +74,8 @@ def load_tokenizer(source: str | Path, config: PretrainedConfig | None = None) -
     Raises:
         InputError: nothing there, or no vocabulary.
     """
+    # The files may not say whose they are, as where sentencepiece.bpe.model stands alone; ours are XLM-R's.
+    config = XLMRobertaConfig() if isinstance(config, KBioXLMConfig) else config
     try:
         tokenizer = AutoTokenizer.from_pretrained(source, config=config)
     except (OSError, ValueError) as error:

@@ -112,9 +112,8 @@ def test_a_saved_model_scores_the_same(
 ) -> None:
     run = request.getfixturevalue(task)
     tests = {"en": f"{labelled_texts}:{name}_en", "zh": f"{labelled_texts}:{name}_zh"}
-    recipe = EvaluateRecipe(
-        task=task, checkpoint=str(run["folder"]), output=tmp_path / "out", tests=tests, max_length=62, batch_size=5
-    )
+    keys = {"task": task, "checkpoint": str(run["folder"]), "output": tmp_path / "out", "tests": tests}
+    recipe = parse_recipe(EvaluateRecipe, keys | {"max_length": 62, "batch_size": 5}, "recipe")
     assert evaluate(recipe)["tests"] == run["report"]["tests"]
 
 

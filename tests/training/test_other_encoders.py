@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sentencepiece
 import torch
 from safetensors.torch import load_file
 from transformers import (
@@ -167,6 +168,23 @@ def test_a_tagger_gets_a_new_head_for_new_tags(taggers: dict[str, dict[str, Any]
     classifier, _ = load_classifier(str(taggers["bert"]["folder"]), ["a", "b"])
     word = encoder_of(classifier).embeddings.word_embeddings.weight
     assert torch.equal(word, old.encoder.embeddings.word_embeddings.weight)
+
+
+def test_a_sentencepiece_model_alone_is_a_tokenizer(encoders: dict[str, Path], tmp_path: Path) -> None:
+    """InfoXLM and older copies of XLM-R come without tokenizer.json."""
+    shutil.copytree(encoders["xlm-roberta"], tmp_path / "old")
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        (tmp_path / "old" / name).unlink()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(["the patient took aspirin", "患者服用阿司匹林"] * 20),
+        model_prefix=str(tmp_path / "old" / "spm"), vocab_size=40, hard_vocab_limit=False, minloglevel=2,
+    )  # fmt: skip
+    (tmp_path / "old" / "spm.model").rename(tmp_path / "old" / "sentencepiece.bpe.model")
+    _, tokenizer = load_tagger(str(tmp_path / "old"), ["O"])
+    assert (tokenizer.is_fast, tokenizer.cls_token_id, tokenizer.pad_token_id) == (True, 0, 1)
+    assert tokenizer.mask_token_id == len(tokenizer) - 1
+    (pieces,) = pieces_of(tokenizer, ["took 患者"])
+    assert {i for start, end in pieces.offsets for i in range(start, end)} == {0, 1, 2, 3, 5, 6}
 
 
 def test_a_tagger_of_others_is_refused(encoders: dict[str, Path], tmp_path: Path) -> None:
