@@ -37,6 +37,7 @@ class Sentence:
         entities: in the order of the text, not overlapping.
         units: `(start, end)` of every unit in `text`.
         language: ISO 639-1, or empty where it is not known.
+        repaired_units: indices of the units whose tag was an `I-` that continued nothing and now begins an entity.
     """
 
     id: str
@@ -45,6 +46,7 @@ class Sentence:
     entities: tuple[Span, ...]
     units: tuple[tuple[int, int], ...]
     language: str = ""
+    repaired_units: tuple[int, ...] = ()
 
 
 @dataclass
@@ -53,6 +55,12 @@ class IobFile:
 
     sentences: list[Sentence] = field(default_factory=list)
     repaired_lines: list[int] = field(default_factory=list)
+
+
+class _Row(NamedTuple):
+    unit: str
+    tag: str
+    repaired: bool
 
 
 def read_iob(path: str | Path, spaced: bool | None = None, language: str = "", repair: bool = False) -> IobFile:
@@ -64,8 +72,8 @@ def read_iob(path: str | Path, spaced: bool | None = None, language: str = "", r
             file's letters are Chinese characters.
         language: written into every sentence.
         repair: let an `I-` tag that continues nothing begin an entity, and list its line in
-            `repaired_lines`. The published ADE files hold some, where a drug's name is the first word of an
-            adverse effect: `lithium B-Drug, toxicity I-ADE`.
+            `repaired_lines`, its unit in the sentence's `repaired_units`. The published ADE files hold some,
+            where a drug's name is the first word of an adverse effect: `lithium B-Drug, toxicity I-ADE`.
 
     Raises:
         InputError: missing, empty or unreadable file; a line that is not `unit<TAB>tag`; a tag that is not
@@ -74,8 +82,8 @@ def read_iob(path: str | Path, spaced: bool | None = None, language: str = "", r
     """
     path = Path(path)
     result = IobFile()
-    blocks: list[tuple[str, list[tuple[str, str]]]] = []
-    rows: list[tuple[str, str]] = []
+    blocks: list[tuple[str, list[_Row]]] = []
+    rows: list[_Row] = []
     document, document_line, filled = "", 0, True
     known: set[str] = set()
     previous = "O"
@@ -103,13 +111,13 @@ def read_iob(path: str | Path, spaced: bool | None = None, language: str = "", r
         if not rows:
             blocks.append((document, rows))
             filled = True
-        rows.append((unit, repaired))
+        rows.append(_Row(unit, repaired, repaired != tag))
         previous = repaired
     _check_filled(path, document, document_line, filled)
     if not blocks:
         raise InputError(path, "no sentence in the file", "write `unit<TAB>tag` lines under `-DOCSTART-<TAB>id`")
     if spaced is None:
-        spaced = not _mostly_chinese(unit for _, rows in blocks for unit, _ in rows)
+        spaced = not _mostly_chinese(row.unit for _, rows in blocks for row in rows)
     counts: dict[str, int] = {}
     for document, rows in blocks:
         n = counts.get(document, 0)
@@ -156,19 +164,20 @@ def _mostly_chinese(units: Iterable[str]) -> bool:
     return 2 * chinese > letters
 
 
-def _sentence(document: str, n: int, rows: list[tuple[str, str]], joiner: str, language: str) -> Sentence:
+def _sentence(document: str, n: int, rows: list[_Row], joiner: str, language: str) -> Sentence:
     units: list[tuple[int, int]] = []
     position = 0
-    for unit, _ in rows:
+    for unit, *_ in rows:
         units.append((position, position + len(unit)))
         position += len(unit) + len(joiner)
     return Sentence(
         id=f"{document}/{n}",
         document=document,
-        text=joiner.join(unit for unit, _ in rows),
-        entities=spans_of_tags([tag for _, tag in rows], units),
+        text=joiner.join(row.unit for row in rows),
+        entities=spans_of_tags([row.tag for row in rows], units),
         units=tuple(units),
         language=language,
+        repaired_units=tuple(index for index, row in enumerate(rows) if row.repaired),
     )
 
 

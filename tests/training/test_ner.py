@@ -20,7 +20,7 @@ def folder(tmp_path: Path, ner_files: dict[str, Path]) -> Path:
     """A benchmarks folder with ade_en (train, test) and ade_zh (test)."""
     made_of = {("en", "train"): "train_en", ("en", "test"): "test_en", ("zh", "test"): "test_zh"}
     splits = [
-        Split("ade", language, name, Path("x.txt"), read_iob(ner_files[file], language=language))
+        Split("ade", language, name, Path("x.txt"), read_iob(ner_files[file], language=language).sentences)
         for (language, name), file in made_of.items()
     ]
     write_benchmarks(splits, tmp_path / "bench")
@@ -50,7 +50,8 @@ def test_configurations_of_a_folder(folder: Path, ner_files: dict[str, Path]) ->
 
 def test_a_rebuilt_folder_is_read_anew(folder: Path, ner_files: dict[str, Path]) -> None:
     before = load_ner(f"{folder}:ade_en", "test")
-    write_benchmarks([Split("ade", "en", "test", Path("x"), read_iob(ner_files["dev_en"], language="en"))], folder)
+    rows = read_iob(ner_files["dev_en"], language="en").sentences
+    write_benchmarks([Split("ade", "en", "test", Path("x"), rows)], folder)
     after = load_ner(f"{folder}:ade_en", "test")
     assert before.documents != after.documents
     assert before.fingerprint != after.fingerprint

@@ -233,7 +233,7 @@ def test_parallel_sources_with_splits(tmp_path: Path, ner_files: dict[str, Path]
             unit = "w" if language == "en" else "字"
             lines = [f"-DOCSTART-\t{d}\n\n{unit}{d}\tO\n" for d in range(first, first + count)]
             path.write_text("\n".join(lines), encoding="utf-8")
-            splits.append(Split("ade", language, name, path, read_iob(path, language=language)))
+            splits.append(Split("ade", language, name, path, read_iob(path, language=language).sentences))
     write_benchmarks(splits, tmp_path / "bench")
     test, dev = parallel_sources(f"{tmp_path}/bench:ade_en", f"{tmp_path}/bench:ade_zh", 4, seed=1)
     assert test == [("w50", "字50"), ("w51", "字51"), ("w52", "字52")]

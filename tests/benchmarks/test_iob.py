@@ -75,6 +75,7 @@ def test_orphan_tags_are_refused_or_repaired(tmp_path: Path) -> None:
     read = read_iob(path, repair=True)
     assert read.repaired_lines == [3]
     assert read.sentences[0].entities == (Span(0, 7, "Drug"), Span(8, 25, "ADE"))
+    assert read.sentences[0].repaired_units == (1,)
 
 
 def test_a_sentence_end_ends_an_entity(tmp_path: Path) -> None:
