@@ -9,9 +9,6 @@ from __future__ import annotations
 import json
 import statistics
 import subprocess
-import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +17,8 @@ from kbioxlm.dataset_scripts.benchmarks.folder import write_benchmarks
 from kbioxlm.dataset_scripts.benchmarks.published import read_published, training_texts
 from kbioxlm.dataset_scripts.corpora.build import CorporaSettings, build_corpora
 from kbioxlm.dataset_scripts.knowledge.build import BuildSettings, build_from_umls
-from kbioxlm.training.evaluation import run_probes
+from kbioxlm.training.arm_runs import ArmFigures, once, run_side_by_side, say
 from kbioxlm.training.experiment_recipe import ExperimentRecipe, Plan
-from kbioxlm.training.finetuning import finetune
 from kbioxlm.training.plots import f1_bars
 from kbioxlm.training.pretraining import pretrain
 from kbioxlm.training.runs import REPORT, fingerprint
@@ -45,25 +41,20 @@ def run_experiment(recipe: ExperimentRecipe, command: str = "") -> dict[str, Any
     commit = _commit()
     plan = Plan(recipe)
     spent = _prepare_data(recipe, plan)
-    _say("stage 1: pretraining")
+    say("stage 1: pretraining")
     spent["pretraining stage 1"] = pretrain(plan.stage1)["seconds"]
-    arms: dict[str, Any] = {}
-    for arm, arm_recipe in plan.arms.items():
-        _say(f"arm {arm}: pretraining")
-        spent[f"pretraining {arm}"] = pretrain(arm_recipe)["seconds"]
-        reports: dict[str, list[dict[str, Any]]] = {}
-        for task, recipes in plan.tasks[arm].items():
-            _say(f"arm {arm}: fine-tuning on {task}")
-            reports[task] = [finetune(task_recipe) for task_recipe in recipes]
-            spent[f"fine-tuning {arm} {task}"] = sum(report["seconds"] for report in reports[task])
-        arms[arm] = _arm_report(recipe, reports)
-        arms[arm]["probes"] = _probes(recipe, plan, arm, spent)
+    runs = [run for of_arm in plan.arms.values() for run in of_arm]
+    found = dict(zip([run.name for run in runs], run_side_by_side(recipe, runs), strict=True))
+    arms = {arm: _arm_report(recipe, [found[run.name] for run in of_arm]) for arm, of_arm in plan.arms.items()}
+    for run in runs:
+        spent |= found[run.name].seconds
     report = {
         "task": "experiment",
         "command": command,
         "commit": commit,
         "recipe": json.loads(recipe.model_dump_json()),
         "seed": recipe.seed,
+        "pretraining_seeds": [run.pretraining.seed for run in next(iter(plan.arms.values()))],
         "finetuning_seeds": recipe.finetuning_seeds,
         "seconds": round(sum(spent.values()), 1),
         "step_seconds": spent,
@@ -99,8 +90,8 @@ def _prepare_data(recipe: ExperimentRecipe, plan: Plan) -> dict[str, float]:
                 draft.write_text("".join(lines), encoding="utf-8")
 
         built = [plan.benchmarks, plan.benchmark_texts]
-        spent |= _once(out, "benchmarks", {"source": fingerprint(source)}, built, benchmarks)
-    spent |= _once(
+        spent |= once(out, "benchmarks", {"source": fingerprint(source)}, built, benchmarks)
+    spent |= once(
         out, "knowledge base", {"umls": fingerprint(recipe.umls), "languages": recipe.languages}, [plan.knowledge_base],
         lambda: build_from_umls(recipe.umls, plan.knowledge_base, settings=BuildSettings(recipe.languages)),
     )  # fmt: skip
@@ -113,58 +104,22 @@ def _prepare_data(recipe: ExperimentRecipe, plan: Plan) -> dict[str, float]:
         "settings": json.loads(recipe.corpora.model_dump_json()),
         "seed": recipe.seed,
     }
-    spent |= _once(
+    spent |= once(
         out, "corpora", inputs, [plan.corpora],
         lambda: build_corpora(plan.knowledge_base, plan.texts, plan.corpora, settings, recipe.pairs),
     )  # fmt: skip
-    spent |= _once(
+    spent |= once(
         out, "tokenizer", {"recipe": plan.tokenizer.model_dump_json(), "texts": texts}, [plan.tokenizer.output],
         lambda: train_tokenizer(plan.tokenizer),
     )  # fmt: skip
     return spent
 
 
-def _probes(recipe: ExperimentRecipe, plan: Plan, arm: str, spent: dict[str, float]) -> dict[str, Any]:
-    """The probes of one arm, run where they are missing or their inputs changed."""
-    checkpoint, found = plan.arms[arm].output, recipe.output / f"{arm}-probes.json"
-
-    def run() -> None:
-        figures = run_probes(checkpoint, plan.probes, plan.knowledge_base, plan.corpora, recipe.languages, recipe.seed)
-        write_json(found, figures)
-
-    inputs = {
-        "probes": json.loads(plan.probes.model_dump_json()),
-        "seed": recipe.seed,
-        **{path.name: fingerprint(path) for path in (checkpoint, plan.knowledge_base, plan.corpora, plan.benchmarks)},
-    }
-    spent |= _once(recipe.output, f"probes {arm}", inputs, [found], run)
-    return json.loads(found.read_text(encoding="utf-8"))
-
-
-def _once(
-    out: Path, name: str, inputs: dict[str, Any], outputs: list[Path], build: Callable[[], object]
-) -> dict[str, float]:
-    """Run `build` unless its outputs stand and were made from the same inputs.
-
-    Returns:
-        the step's name and the seconds it took, now or when it was run.
-    """
-    note = out / "steps" / f"{name.replace(' ', '_')}.json"
-    inputs = json.loads(json.dumps(inputs))
-    made = json.loads(note.read_text(encoding="utf-8")) if note.is_file() else {}
-    if made.get("inputs") != inputs or not all(path.exists() for path in outputs):
-        _say(name)
-        started = time.perf_counter()
-        build()
-        made = {"inputs": inputs, "seconds": round(time.perf_counter() - started, 1)}
-        write_json(note, made)
-    return {name: made["seconds"]}
-
-
-def _arm_report(recipe: ExperimentRecipe, reports: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
-    """The scores of one arm over the fine-tuning seeds."""
+def _arm_report(recipe: ExperimentRecipe, found: list[ArmFigures]) -> dict[str, Any]:
+    """The scores and probes of one arm over all seeds."""
     scores: dict[str, Any] = {}
-    for task, runs in reports.items():
+    for task in recipe.tasks:
+        runs = [report for figures in found for report in figures.reports[task]]
         for test in ("dev", *runs[0]["tests"]):
             cells = [run["dev"] if test == "dev" else run["tests"][test] for run in runs]
             scores[f"{task}/{test}"] = {
@@ -179,6 +134,7 @@ def _arm_report(recipe: ExperimentRecipe, reports: dict[str, list[dict[str, Any]
         "n": sum(scores[name]["n"] for name in recipe.zero_shot),
         "spread": summary["spread"],
         "scores": scores,
+        "probes": [figures.probes for figures in found],
     }
 
 
@@ -201,7 +157,3 @@ def _commit() -> str | None:
     except (OSError, subprocess.SubprocessError):
         return None
     return done.stdout.strip() or None
-
-
-def _say(what: str) -> None:
-    print(f"== {what}", file=sys.stderr, flush=True)

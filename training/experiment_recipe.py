@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -43,13 +44,33 @@ class ExperimentRecipe(Recipe):
     stage2: dict[str, Any] = Field(description="keys of stage 2 that all arms share")
     arms: dict[str, dict[str, Any]] = Field(min_length=1, description="by arm, its own keys of stage 2")
     finetuning: dict[str, Any] = Field(description="keys of a fine-tuning recipe that all tasks share")
-    finetuning_seeds: list[int] = Field(min_length=1, description="each arm is fine-tuned once with each")
+    pretraining_seeds: list[int] | None = Field(
+        default=None, min_length=1, description="stage 2 of each arm is run once with each; null: `seed` + 1 alone"
+    )
+    finetuning_seeds: list[int] = Field(min_length=1, description="each stage 2 is fine-tuned once with each")
     tasks: dict[str, dict[str, Any]] = Field(description="by task: train, dev, tests and other fine-tuning keys")
     zero_shot: list[str] = Field(min_length=1, description="tests, as task/test, whose mean is the zero-shot F1")
     probes: Probes = Field(default=Probes(), description="what measures alignment beside F1")
+    jobs: PositiveInt = Field(default=1, description="arms and seeds run side by side, each on its part of the cores")
 
 
 _STEP_FOLDERS = frozenset({"benchmarks", "corpora", "knowledge_base", "stage1", "steps", "tokenizer"})
+
+
+@dataclass(frozen=True)
+class ArmRun:
+    """Stage 2 of an arm with one seed, and what follows from it.
+
+    Args:
+        name: the folder of its checkpoint, and the beginning of its taggers' folders.
+        pretraining: stage 2.
+        tasks: fine-tuning by task, one recipe a seed.
+    """
+
+    arm: str
+    name: str
+    pretraining: PretrainRecipe
+    tasks: dict[str, list[FinetuneRecipe]]
 
 
 class Plan:
@@ -72,39 +93,43 @@ class Plan:
         shared = {"corpora": self.corpora, "seed": recipe.seed}
         scratch = {"tokenizer": str(self.tokenizer.output), "output": out / "stage1"}
         self.stage1 = _section(PretrainRecipe, "stage1", shared, scratch, recipe.pretraining, recipe.stage1)
-        continued = {key: value for key, value in recipe.pretraining.items() if key not in ("shape", "mlm_vocab_size")}
+        seeds = recipe.pretraining_seeds or [recipe.seed + 1]
         self.arms = {
-            arm: _section(
-                PretrainRecipe, f"arms.{arm}", shared,
-                {"checkpoint": str(self.stage1.output), "output": out / arm, "seed": recipe.seed + 1},
-                continued, recipe.stage2, keys,
-            )
-            for arm, keys in recipe.arms.items()
-        }  # fmt: skip
-        if len({(arm.steps, arm.batch_size) for arm in self.arms.values()}) > 1:
-            raise InputError("recipe", "arms differ in steps or batch_size", "give all arms the same, in `stage2`")
-        self.tasks = {
-            arm: {
-                task: [
-                    _section(
-                        FinetuneRecipe, f"tasks.{task}",
-                        {
-                            "checkpoint": str(self.arms[arm].output), "seed": seed,
-                            "output": out / (f"{arm}-{task}" if i == 0 else f"{arm}-{task}-seed{seed}"),
-                        },
-                        recipe.finetuning, self._placed(keys),
-                    )
-                    for i, seed in enumerate(recipe.finetuning_seeds)
-                ]
-                for task, keys in recipe.tasks.items()
-            }
+            arm: [self._run(recipe, arm, arm if i == 0 else f"{arm}-seed{seed}", seed) for i, seed in enumerate(seeds)]
             for arm in recipe.arms
-        }  # fmt: skip
+        }
+        firsts = [runs[0].pretraining for runs in self.arms.values()]
+        if len({(first.steps, first.batch_size) for first in firsts}) > 1:
+            raise InputError("recipe", "arms differ in steps or batch_size", "give all arms the same, in `stage2`")
         self.probes = _section(Probes, "probes", self._placed(recipe.probes.model_dump()))
         known = [f"{task}/{test}" for task, keys in recipe.tasks.items() for test in keys.get("tests", {})]
         for name in recipe.zero_shot:
             if name not in known:
                 raise InputError("recipe", f"zero_shot names {name!r}, which no task tests", f"use {', '.join(known)}")
+
+    def _run(self, recipe: ExperimentRecipe, arm: str, name: str, seed: int) -> ArmRun:
+        folder = recipe.output / name
+        continued = {key: value for key, value in recipe.pretraining.items() if key not in ("shape", "mlm_vocab_size")}
+        pretraining = _section(
+            PretrainRecipe, f"arms.{arm}",
+            {"corpora": self.corpora, "checkpoint": str(self.stage1.output), "output": folder, "seed": seed},
+            continued, recipe.stage2, recipe.arms[arm],
+        )  # fmt: skip
+        tasks = {
+            task: [
+                _section(
+                    FinetuneRecipe, f"tasks.{task}",
+                    {
+                        "checkpoint": str(folder), "seed": seed,
+                        "output": recipe.output / (f"{name}-{task}" if i == 0 else f"{name}-{task}-seed{seed}"),
+                    },
+                    recipe.finetuning, self._placed(keys),
+                )
+                for i, seed in enumerate(recipe.finetuning_seeds)
+            ]
+            for task, keys in recipe.tasks.items()
+        }  # fmt: skip
+        return ArmRun(arm, name, pretraining, tasks)
 
     def _placed(self, keys: dict[str, Any]) -> dict[str, Any]:
         """Sources that begin with `benchmarks:` live in the benchmarks folder that the experiment builds."""

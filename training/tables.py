@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from typing import Any
 
 
@@ -26,17 +27,19 @@ def experiment_table(report: dict[str, Any]) -> str:
         ]
     )
     lines = _markdown(rows)
-    if first.get("probes"):
+    if first["probes"][0]:
         probes = [["alignment (%)", *arms, "N", "chance"]]
-        for name, path, title in _figures(first["probes"]):
-            cell = first["probes"][name]
-            figures = [f"{_at(values['probes'][name], path):.2f}" for values in arms.values()]
+        for name, path, title in _figures(first["probes"][0]):
+            cell = first["probes"][0][name]
+            figures = [_mean([_at(run[name], path) for run in values["probes"]]) for values in arms.values()]
             chance = f"{cell['chance']:.2f}" if path.endswith("value") else "–"
             probes.append([title, *figures, f"{cell['n']:,}", chance])
         lines += ["", *_markdown(probes)]
-    seeds = ", ".join(map(str, report["finetuning_seeds"]))
-    spread = "± is the sample standard deviation over them" if len(report["finetuning_seeds"]) > 1 else "no spread"
-    lines += ["", f"Seed {report['seed']}; fine-tuning seeds {seeds} ({spread}); {report['seconds']:,.0f} s."]
+    stage2, finetuning = (report[key] for key in ("pretraining_seeds", "finetuning_seeds"))
+    several = len(stage2) * len(finetuning) > 1
+    spread = "± is the sample standard deviation over them" if several else "no spread"
+    seeds = f"stage 2 seeds {', '.join(map(str, stage2))}, fine-tuning seeds {', '.join(map(str, finetuning))}"
+    lines += ["", f"Seed {report['seed']}; {seeds} ({spread}); {report['seconds']:,.0f} s."]
     return "\n".join(lines) + "\n"
 
 
@@ -67,6 +70,11 @@ def _at(figures: dict[str, Any], path: str) -> float:
 
 def _score(cell: dict[str, Any]) -> str:
     return f"{cell['f1']:.2f}" + (f" ± {cell['spread']:.2f}" if cell["spread"] is not None else "")
+
+
+def _mean(values: list[float]) -> str:
+    spread = statistics.stdev(values) if len(values) > 1 else None
+    return _score({"f1": statistics.fmean(values), "spread": spread})
 
 
 def _markdown(rows: list[list[str]]) -> list[str]:

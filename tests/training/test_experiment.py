@@ -12,7 +12,7 @@ import pytest
 
 from kbioxlm.common.errors import InputError
 from kbioxlm.common.recipe import parse_recipe
-from kbioxlm.training import experiment
+from kbioxlm.training import arm_runs, experiment
 from kbioxlm.training.experiment import run_experiment
 from kbioxlm.training.experiment_recipe import ExperimentRecipe
 
@@ -75,7 +75,7 @@ def test_the_report_has_what_its_readers_rely_on(finished: dict[str, Any], keys:
     assert finished["seed"] == 5
     assert finished["seconds"] > 0
     assert finished["command"] == "python train.py experiment tiny.yaml"
-    assert finished["finetuning_seeds"] == [1, 2]
+    assert (finished["pretraining_seeds"], finished["finetuning_seeds"]) == ([6], [1, 2])
     for arm in finished["arms"].values():
         assert 0 <= arm["zero_shot_f1"] <= 100
         assert arm["n"] == 16  # sentences of test_zh
@@ -84,7 +84,7 @@ def test_the_report_has_what_its_readers_rely_on(finished: dict[str, Any], keys:
             assert len(cell["by_seed"]) == 2
             assert cell["f1"] == pytest.approx(sum(cell["by_seed"]) / 2, abs=0.006)
         assert arm["zero_shot_f1"] == arm["scores"]["ner/zh"]["f1"]
-        assert {"name_retrieval", "masked_names", "masked_names_seen"} <= set(arm["probes"])
+        assert [{"name_retrieval", "masked_names", "masked_names_seen"} <= set(run) for run in arm["probes"]] == [True]
     assert set(finished["step_seconds"]) == {
         "knowledge base", "corpora", "tokenizer", "pretraining stage 1",
         "pretraining monolingual", "fine-tuning monolingual ner", "probes monolingual",
@@ -105,7 +105,14 @@ def test_arms_differ_in_their_shares_alone(finished: dict[str, Any], keys: dict[
 def test_the_files_it_leaves(finished: dict[str, Any], keys: dict[str, Any]) -> None:
     out = keys["output"]
     table = (out / "table.md").read_text(encoding="utf-8")
-    for figure in ("ner/zh", "zero-shot, mean", "monolingual", "kbioxlm", "P@1", "Seed 5; fine-tuning seeds 1, 2"):
+    for figure in (
+        "ner/zh",
+        "zero-shot, mean",
+        "monolingual",
+        "kbioxlm",
+        "P@1",
+        "Seed 5; stage 2 seeds 6, fine-tuning seeds 1, 2",
+    ):
         assert figure in table
     assert (out / "f1.png").read_bytes().startswith(b"\x89PNG")
     folders = {path.name for path in out.iterdir() if path.is_dir()}
@@ -148,13 +155,36 @@ def test_a_second_call_runs_nothing_again(
     def never(*_: Any, **__: Any) -> None:
         raise AssertionError("run again")
 
-    for step in ("build_from_umls", "build_corpora", "train_tokenizer", "run_probes"):
+    for step in ("build_from_umls", "build_corpora", "train_tokenizer"):
         monkeypatch.setattr(experiment, step, never)
+    monkeypatch.setattr(arm_runs, "run_probes", never)
     again = run_experiment(recipe_of(keys))
     assert times(keys["output"]) == before
     assert again["arms"] == finished["arms"]
     assert again["seconds"] == finished["seconds"]
     assert again["step_seconds"] == finished["step_seconds"]
+
+
+def test_seeds_side_by_side_give_what_they_give_one_after_another(
+    finished: dict[str, Any], keys: dict[str, Any], tmp_path: Path
+) -> None:
+    both = {"pretraining_seeds": [6, 7], "finetuning_seeds": [1], "arms": {"kbioxlm": keys["arms"]["kbioxlm"]}}
+    reports = [run_experiment(recipe_of(keys, output=tmp_path / str(jobs), jobs=jobs, **both)) for jobs in (1, 2)]
+    arms = [report["arms"]["kbioxlm"] for report in reports]
+    assert arms[0] == arms[1]
+    assert len(arms[0]["probes"]) == len(arms[0]["scores"]["ner/zh"]["by_seed"]) == 2
+    assert arms[0]["probes"][0] == finished["arms"]["kbioxlm"]["probes"][0]  # seed 6, as there
+    weights = [(tmp_path / "1" / name / "model.safetensors").read_bytes() for name in ("kbioxlm", "kbioxlm-seed7")]
+    assert weights[0] != weights[1]
+    names = {"kbioxlm", "kbioxlm-seed7"}
+    assert {path.stem for path in (tmp_path / "2" / "logs").iterdir()} == names
+    assert all("fine-tuning on ner" in path.read_text() for path in (tmp_path / "2" / "logs").iterdir())
+
+
+def test_an_error_of_a_run_beside_others_reaches_the_user(keys: dict[str, Any], tmp_path: Path) -> None:
+    changes = {"finetuning": {**keys["finetuning"], "max_length": 64}}  # the model has 64 positions, less two
+    with pytest.raises(InputError, match="max_length 64 is longer than the model"):
+        run_experiment(recipe_of(keys, output=tmp_path / "out", jobs=2, **changes))
 
 
 @pytest.mark.parametrize(

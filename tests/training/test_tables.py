@@ -9,11 +9,11 @@ from kbioxlm.training.tables import experiment_table
 
 def arm(f1: float, spread: float | None, probes: dict[str, Any]) -> dict[str, Any]:
     score = {"f1": f1, "spread": spread, "by_seed": [f1], "n": 1234, "counted": "sentences"}
-    return {"zero_shot_f1": f1, "spread": spread, "n": 1234, "scores": {"ade/zh": score}, "probes": probes}
+    return {"zero_shot_f1": f1, "spread": spread, "n": 1234, "scores": {"ade/zh": score}, "probes": [probes]}
 
 
 def report(arms: dict[str, Any], seeds: list[int]) -> dict[str, Any]:
-    return {"arms": arms, "seed": 13, "finetuning_seeds": seeds, "seconds": 1234.5}
+    return {"arms": arms, "seed": 13, "pretraining_seeds": [14], "finetuning_seeds": seeds, "seconds": 1234.5}
 
 
 def cells(line: str) -> list[str]:
@@ -55,3 +55,13 @@ def test_probes_with_their_controls_and_chance() -> None:
     assert rows["held-out names, the same, shuffled"] == ["0.50", "4,000", "–"]
     assert rows["held-out names, predicted whole"] == ["1.50", "4,000", "–"]
     assert rows["parallel texts of ade retrieved, P@1"] == ["50.00", "300", "0.33"]
+
+
+def test_probes_of_several_runs_are_averaged() -> None:
+    runs = [
+        {"masked_names": {"value": value, "names": 1.0, "shuffled": 0.5, "n": 10, "chance": 0.01}}
+        for value in (2.0, 4.0)
+    ]
+    table = experiment_table(report({"plain": {**arm(5.5, None, {}), "probes": runs}}, [7]))
+    assert "3.00 ± 1.41" in table  # the sample standard deviation of 2 and 4
+    assert "1.00 ± 0.00" in table
