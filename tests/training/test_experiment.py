@@ -182,8 +182,8 @@ def test_seeds_side_by_side_give_what_they_give_one_after_another(
 
 
 def test_an_error_of_a_run_beside_others_reaches_the_user(keys: dict[str, Any], tmp_path: Path) -> None:
-    changes = {"finetuning": {**keys["finetuning"], "max_length": 64}}  # the model has 64 positions, less two
-    with pytest.raises(InputError, match="max_length 64 is longer than the model"):
+    changes = {"finetuning": {**keys["finetuning"], "max_length": 65}}  # the model has 64 positions
+    with pytest.raises(InputError, match="max_length 65 is longer than the model"):
         run_experiment(recipe_of(keys, output=tmp_path / "out", jobs=2, **changes))
 
 
