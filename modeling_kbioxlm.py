@@ -24,14 +24,14 @@ from transformers.models.xlm_roberta.modeling_xlm_roberta import (
     XLMRobertaForSequenceClassification,
     XLMRobertaModel,
     XLMRobertaPreTrainedModel,
-    XLMRobertaSelfAttention,
 )
 from transformers.utils import ModelOutput
 from transformers.utils.generic import can_return_tuple
 
 from .configuration_kbioxlm import KBioXLMConfig
-
-IGNORED = -100  # the label of positions that carry none, as everywhere in transformers
+from .modeling_crf_kbioxlm import KBioXLMCRF
+from .modeling_encoder_kbioxlm import KBioXLMAttention, KBioXLMDropout, PackedBatch, attention_kernel
+from .modeling_lm_head_kbioxlm import IGNORED, KBioXLMLMHead
 
 
 @dataclass
@@ -43,8 +43,11 @@ class KBioXLMForPreTrainingOutput(ModelOutput):
         entity_loss: L_e (equation 1), the mean over the positions labelled in `labels`.
         relation_loss: L_f (equation 2), the mean over the positions labelled in `relation_labels`.
         passage_loss: L_p (equation 3), the mean over the examples labelled in `passage_labels`.
+        counted: (3,), int64, the positions (or examples) that each of the three losses is the mean over.
+        correct: (3,), int64, those of them whose label scores highest.
         prediction_logits: (batch, sequence, rows) without labels; with `labels` or `relation_labels`
-            (labelled positions, rows), in reading order, as nothing else is computed.
+            (labelled positions, rows), in reading order, as nothing else is computed, and None in training, where
+            nothing reads them.
         passage_logits: (batch, passage relations).
         hidden_states: on request, a tuple of (batch, sequence, hidden), embeddings first.
         attentions: on request, a tuple of (batch, heads, sequence, sequence).
@@ -54,44 +57,12 @@ class KBioXLMForPreTrainingOutput(ModelOutput):
     entity_loss: torch.Tensor | None = None
     relation_loss: torch.Tensor | None = None
     passage_loss: torch.Tensor | None = None
+    counted: torch.Tensor | None = None
+    correct: torch.Tensor | None = None
     prediction_logits: torch.Tensor | None = None
     passage_logits: torch.Tensor | None = None
     hidden_states: tuple[torch.Tensor, ...] | None = None
     attentions: tuple[torch.Tensor, ...] | None = None
-
-
-class KBioXLMLMHead(nn.Module):
-    """XLM-R's head for masked pieces, over the whole vocabulary or a reduced one (appendix A.1).
-
-    With `config.mlm_head_transform` false it is the decoder alone, as in the checkpoint of the paper's authors.
-    `token_ids` (rows,), int64 and strictly increasing, holds the input id each row stands for; it is None for
-    the whole vocabulary, where row and input id are the same.
-    """
-
-    token_ids: torch.Tensor | None
-
-    def __init__(self, config: KBioXLMConfig):
-        super().__init__()
-        rows = config.vocab_size if config.mlm_vocab_size is None else config.mlm_vocab_size
-        if config.mlm_head_transform:
-            self.dense = nn.Linear(config.hidden_size, config.hidden_size)
-            self.layer_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
-        self.transforms = config.mlm_head_transform
-        self.decoder = nn.Linear(config.hidden_size, rows)
-        self.bias = nn.Parameter(torch.zeros(rows))  # decoder.bias is tied to it: checkpoints hold this name
-        self.register_buffer("token_ids", None if config.mlm_vocab_size is None else torch.arange(rows))
-
-    def forward(self, hidden: torch.Tensor) -> torch.Tensor:
-        """(…, hidden) to logits (…, rows)."""
-        return self.decoder(self.layer_norm(F.gelu(self.dense(hidden))) if self.transforms else hidden)
-
-    def rows(self, ids: torch.Tensor) -> torch.Tensor:
-        """The row of each input id, in the shape of `ids`; -100 where there is none."""
-        if self.token_ids is None:
-            return ids
-        # A search needs no table of the size of the vocabulary that would have to follow every load and resize.
-        rows = torch.searchsorted(self.token_ids, ids.contiguous()).clamp_(max=len(self.token_ids) - 1)
-        return torch.where(self.token_ids[rows] == ids, rows, IGNORED)
 
 
 class KBioXLMPassageHead(nn.Module):
@@ -107,90 +78,6 @@ class KBioXLMPassageHead(nn.Module):
         """(batch, sequence, hidden) to logits (batch, passage relations)."""
         first = self.dropout(hidden[:, 0])
         return self.out_proj(self.dropout(torch.tanh(self.dense(first))))
-
-
-class KBioXLMCRF(nn.Module):
-    """Linear-chain conditional random field over the labelled pieces of each sequence (Lafferty et al., 2001).
-
-    The score of tags y_1 … y_n under emissions e is
-    start[y_1] + Σ e_t[y_t] + Σ transitions[y_t-1, y_t] + end[y_n]; pieces outside the mask are left out, so that
-    the labelled piece before and the one after a gap are neighbours. Everything is computed in float32 at least,
-    under autocast too. All parameters start at 0, where the CRF is a plain softmax over each piece.
-    """
-
-    def __init__(self, num_tags: int):
-        super().__init__()
-        self.start = nn.Parameter(torch.zeros(num_tags))
-        self.end = nn.Parameter(torch.zeros(num_tags))
-        self.transitions = nn.Parameter(torch.zeros(num_tags, num_tags))  # [from, to]
-
-    def forward(self, emissions: torch.Tensor, tags: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        """Negative log-likelihood of `tags`, (batch,); 0 for a sequence without a labelled piece.
-
-        Args:
-            emissions: (batch, sequence, tags).
-            tags: (batch, sequence), read where `mask` is true.
-            mask: (batch, sequence), bool, any pattern.
-        """
-        with torch.autocast(emissions.device.type, enabled=False):
-            emissions, tags, mask = _pack(_at_least_float32(emissions), tags.masked_fill(~mask, 0), mask)
-            start, end, transitions = (_at_least_float32(p) for p in (self.start, self.end, self.transitions))
-            lengths = mask.sum(dim=1)
-
-            # score of the given tags
-            picked = emissions.gather(2, tags.unsqueeze(2)).squeeze(2)  # (batch, length)
-            steps = transitions[tags[:, :-1], tags[:, 1:]]  # (batch, length - 1)
-            last = tags.gather(1, (lengths - 1).clamp(min=0).unsqueeze(1)).squeeze(1)  # (batch,)
-            score = start[tags[:, 0]] + (picked * mask).sum(1) + (steps * mask[:, 1:]).sum(1) + end[last]
-
-            # log of the summed exponentials over all tags, by the forward recursion
-            alpha = start + emissions[:, 0]  # (batch, tags)
-            for t in range(1, emissions.shape[1]):
-                following = torch.logsumexp(alpha.unsqueeze(2) + transitions, dim=1) + emissions[:, t]
-                alpha = torch.where(mask[:, t, None], following, alpha)
-            partition = torch.logsumexp(alpha + end, dim=1)  # (batch,)
-            return torch.where(lengths > 0, partition - score, 0.0)
-
-    @torch.no_grad()
-    def decode(
-        self,
-        emissions: torch.Tensor,
-        mask: torch.Tensor,
-        forbidden_start: torch.Tensor | None = None,
-        forbidden: torch.Tensor | None = None,
-    ) -> list[list[int]]:
-        """Best tags of each sequence (Viterbi), one for every true position of its `mask` row.
-
-        Args:
-            emissions: (batch, sequence, tags).
-            mask: (batch, sequence), bool, any pattern.
-            forbidden_start: (tags,), bool: tags no sequence may begin with.
-            forbidden: (tags, tags), bool, [from, to]: transitions no sequence may make.
-        """
-        lengths = mask.sum(dim=1).tolist()
-        with torch.autocast(emissions.device.type, enabled=False):
-            emissions, mask = _pack(_at_least_float32(emissions), mask)
-            start, end, transitions = (_at_least_float32(p) for p in (self.start, self.end, self.transitions))
-            if forbidden_start is not None:
-                start = start.masked_fill(forbidden_start.to(start.device), -torch.inf)
-            if forbidden is not None:
-                transitions = transitions.masked_fill(forbidden.to(start.device), -torch.inf)
-
-            best = start + emissions[:, 0]  # (batch, tags)
-            stay = torch.arange(best.shape[1], device=best.device)
-            origins = []
-            for t in range(1, emissions.shape[1]):
-                following, origin = (best.unsqueeze(2) + transitions).max(dim=1)  # (batch, tags) each
-                on = mask[:, t, None]
-                best = torch.where(on, following + emissions[:, t], best)
-                origins.append(torch.where(on, origin, stay))
-            tag = (best + end).argmax(dim=1)  # (batch,)
-            path = [tag]
-            for origin in reversed(origins):
-                tag = origin.gather(1, tag.unsqueeze(1)).squeeze(1)
-                path.append(tag)
-        tags = torch.stack(path[::-1], dim=1).tolist()
-        return [row[:length] for row, length in zip(tags, lengths, strict=True)]
 
 
 class KBioXLMPreTrainedModel(XLMRobertaPreTrainedModel):
@@ -214,53 +101,31 @@ class KBioXLMPreTrainedModel(XLMRobertaPreTrainedModel):
                 init.zeros_(parameter)
 
 
-class KBioXLMSelfAttention(XLMRobertaSelfAttention):
-    """XLM-R's, which also works on sequences laid end to end, each attending to itself alone."""
-
-    def forward(
-        self,
-        hidden_states: torch.Tensor,
-        attention_mask: torch.Tensor | None = None,
-        runs: list[tuple[int, int]] | None = None,
-        **kwargs: Any,
-    ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """As in transformers, but for `runs`.
-
-        Args:
-            hidden_states: (batch, sequence, hidden); with `runs` (1, pieces, hidden).
-            runs: (sequences, length) of each run of sequences that have one length, in their order.
-        """
-        if runs is None:
-            return super().forward(hidden_states, attention_mask, **kwargs)
-        heads = (self.num_attention_heads, self.attention_head_size)
-        sizes = [count * length for count, length in runs]
-        projected = [
-            projection(hidden_states[0]).view(-1, *heads).split(sizes)
-            for projection in (self.query, self.key, self.value)
-        ]
-        contexts = []
-        for (count, length), *parts in zip(runs, *projected, strict=True):
-            query, key, value = (part.view(count, length, *heads).transpose(1, 2) for part in parts)
-            context = F.scaled_dot_product_attention(  # (count, heads, length, head size)
-                query, key, value, dropout_p=self.dropout.p if self.training else 0.0, scale=self.scaling
-            )
-            contexts.append(context.transpose(1, 2).reshape(count * length, -1))
-        return torch.cat(contexts).unsqueeze(0), None
-
-
 class KBioXLMModel(KBioXLMPreTrainedModel, XLMRobertaModel):
-    """The encoder alone; forward as in `transformers.XLMRobertaModel`.
+    """The encoder alone; forward as in `transformers.XLMRobertaModel`, but nothing is computed for padding.
 
-    On a CPU, padding is taken out before the first layer and put back after the last, so that nothing is computed
-    for it: the hidden states of padding are 0 then. Layers see one long sequence of all pieces, and attention works
-    sequence by sequence. Where hidden states or attentions of every layer are asked for, or the model is being
-    exported or compiled, padding stays.
+    Padding is taken out before the first layer and put back after the last: the hidden states of padding are 0 then.
+    Layers see one long sequence of all pieces, and attention keeps the sequences apart. What computes it depends on
+    `attn_implementation` and on the device:
+
+    - `sdpa` (the default) on a CPU: one call of scaled dot-product attention for each run of sequences of one length.
+      Inside `torch.compile` padding stays.
+    - `sdpa` on CUDA: torch's kernels for nested tensors, one call for all sequences, in float32 and half precision,
+      with dropout and without; a batch without padding is one call of scaled dot-product attention.
+    - `flash_attention_2` and its like, from a package or the kernels of the Hub: their variable-length path, through
+      transformers' own interface. The fastest on CUDA; needs half precision or autocast.
+    - any other (`eager`, `flex_attention`), or another device: padding stays. It also stays while the model is
+      exported, and where hidden states or attentions of every layer are asked for.
     """
 
     def __init__(self, config: KBioXLMConfig, add_pooling_layer: bool = True):
         super().__init__(config, add_pooling_layer)
         for index, layer in enumerate(self.encoder.layer):
-            layer.attention.self = KBioXLMSelfAttention(config, layer_idx=index)
+            layer.attention = KBioXLMAttention(config, layer_idx=index)
+        for parent in list(self.modules()):
+            for name, module in parent.named_children():
+                if type(module) is nn.Dropout:
+                    setattr(parent, name, KBioXLMDropout(module.p))
         self.post_init()
 
     @can_return_tuple
@@ -271,6 +136,7 @@ class KBioXLMModel(KBioXLMPreTrainedModel, XLMRobertaModel):
         token_type_ids: torch.Tensor | None = None,
         position_ids: torch.Tensor | None = None,
         inputs_embeds: torch.Tensor | None = None,
+        wanted: torch.Tensor | None = None,
         **kwargs: Any,
     ) -> BaseModelOutputWithPoolingAndCrossAttentions:
         """Hidden states (batch, sequence, hidden), and the pooled first piece where there is a pooler.
@@ -278,9 +144,13 @@ class KBioXLMModel(KBioXLMPreTrainedModel, XLMRobertaModel):
         Args:
             input_ids: (batch, sequence); or `inputs_embeds`, (batch, sequence, hidden).
             attention_mask: (batch, sequence), 0 for padding.
+            wanted: (batch, sequence), bool: the positions whose hidden states will be read, None for all. The
+                feed-forward part of the last layer is computed for them alone; the others mean nothing.
         """
         inputs = {"token_type_ids": token_type_ids, "position_ids": position_ids, "inputs_embeds": inputs_embeds}
-        if attention_mask is None or not self._takes_padding_out(attention_mask, kwargs):
+        template = input_ids if inputs_embeds is None else inputs_embeds
+        kernel = self._kernel(template, attention_mask, kwargs)
+        if kernel is None:
             return super().forward(input_ids, attention_mask, return_dict=True, **inputs, **kwargs)
         if position_ids is None and input_ids is not None:
             inputs["position_ids"] = self.embeddings.create_position_ids_from_input_ids(
@@ -290,36 +160,35 @@ class KBioXLMModel(KBioXLMPreTrainedModel, XLMRobertaModel):
             inputs["position_ids"] = self.embeddings.create_position_ids_from_inputs_embeds(
                 inputs_embeds, self.embeddings.padding_idx
             )
-        kept = attention_mask.bool()  # (batch, sequence)
-        sizes, order = kept.sum(dim=1).sort(stable=True)  # sequences of one length become neighbours: one run
-        lengths, counts = (tensor.tolist() for tensor in sizes.unique_consecutive(return_counts=True))
-        runs = [(count, length) for count, length in zip(counts, lengths, strict=True) if length]
-        rows, columns = kept[order].nonzero(as_tuple=True)  # (pieces,) each
-        rows = order[rows]
+        if wanted is not None and self.pooler is not None:
+            wanted = wanted.clone()
+            wanted[:, 0] = True
+        packed = PackedBatch.of(template, attention_mask, wanted, kernel)
         flat = {
-            name: None if tensor is None else tensor.expand(kept.shape + tensor.shape[2:])[rows, columns].unsqueeze(0)
+            name: None if tensor is None else packed.pack(tensor)
             for name, tensor in {"input_ids": input_ids, **inputs}.items()
         }
-        outputs = super().forward(**flat, runs=runs, return_dict=True, **kwargs)
-        hidden = outputs.last_hidden_state.new_zeros(*kept.shape, self.config.hidden_size)
-        hidden = hidden.index_put((rows, columns), outputs.last_hidden_state[0])
+        hidden = packed.unpack(self.encoder(self.embeddings(**flat), packed=packed).last_hidden_state)
         return BaseModelOutputWithPoolingAndCrossAttentions(
             last_hidden_state=hidden, pooler_output=None if self.pooler is None else self.pooler(hidden)
         )
 
-    def _takes_padding_out(self, attention_mask: torch.Tensor, kwargs: dict[str, Any]) -> bool:
+    def _kernel(
+        self, template: torch.Tensor | None, attention_mask: torch.Tensor | None, kwargs: dict[str, Any]
+    ) -> str | None:
+        """What computes attention if the layers get pieces laid end to end; None if padding stays."""
+        if template is None:
+            return None
         on_request = ("output_hidden_states", "output_attentions")
-        return (
-            attention_mask.dim() == 2
-            and attention_mask.device.type == "cpu"
-            and self.config._attn_implementation == "sdpa"
-            and not self.config.is_decoder
-            and not torch.compiler.is_compiling()
-            and not torch.jit.is_tracing()
-            and not any(kwargs.get(name, getattr(self.config, name)) for name in on_request)
-            and bool(attention_mask.any())
-            and not bool(attention_mask.all())
+        stays = (
+            self.config.is_decoder
+            or torch.jit.is_tracing()
+            or torch.compiler.is_exporting()
+            or any(kwargs.get(name, getattr(self.config, name)) for name in on_request)
+            or not template.numel()
+            or not (attention_mask is None or (attention_mask.dim() == 2 and bool(attention_mask.any())))
         )
+        return None if stays else attention_kernel(self.config, template.device)
 
 
 class KBioXLMWithLMHead(KBioXLMPreTrainedModel):
@@ -392,6 +261,24 @@ class KBioXLMWithLMHead(KBioXLMPreTrainedModel):
             raise ValueError(f"token_ids holds {_some(absent)}, which the head, reduced before, no longer has")
         self._keep_rows(ids)
 
+    def _piece_losses(
+        self, hidden: torch.Tensor, labelled: torch.Tensor, targets: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor | None]:
+        """Of each task its loss, right predictions and targets, (tasks,) each; and logits, unless in training.
+
+        Args:
+            hidden: (batch, sequence, hidden).
+            labelled: (batch, sequence), bool.
+            targets: (tasks, labelled positions), rows of the head, -100 where there is none.
+        """
+        hidden = hidden[labelled.to(hidden.device)]  # (labelled positions, hidden)
+        counted = (targets != IGNORED).sum(dim=1)
+        if self.training:
+            return (*self.lm_head.losses(hidden, targets), counted, None)
+        logits = self.lm_head(hidden)
+        losses = torch.stack([_mean_cross_entropy(logits, rows) for rows in targets])
+        return losses, (logits.argmax(dim=-1) == targets).sum(dim=1), counted, logits
+
     def get_output_embeddings(self) -> nn.Linear | None:
         """The decoder, if it covers the whole vocabulary; a reduced one has no row for each embedding."""
         return self.lm_head.decoder if self.lm_head.token_ids is None else None
@@ -463,36 +350,49 @@ class KBioXLMForPreTraining(KBioXLMWithLMHead):
             relation_labels: (batch, sequence), the same for masked pieces of relations.
             passage_labels: (batch,), 0 positive, 1 random, 2 context, -100 for input that is no pair of passages.
         """
+        given = [tensor for tensor in (labels, relation_labels) if tensor is not None]
+        labelled, wanted = None, None
+        if given:
+            labelled = torch.stack([tensor != IGNORED for tensor in given]).any(dim=0)  # (batch, sequence)
+            wanted = labelled.clone()
+            wanted[:, 0] = True  # the passage head reads the first piece
         outputs = self.roberta(
             input_ids,
             attention_mask=attention_mask,
             token_type_ids=token_type_ids,
             position_ids=position_ids,
             inputs_embeds=inputs_embeds,
+            wanted=wanted,
             return_dict=True,
             **kwargs,
         )
         hidden = outputs.last_hidden_state  # (batch, sequence, hidden)
-        piece_labels = [None if tensor is None else tensor.to(hidden.device) for tensor in (labels, relation_labels)]
-        given = [tensor for tensor in piece_labels if tensor is not None]
+        tasks = [task for task, tensor in enumerate((labels, relation_labels)) if tensor is not None]
         losses: list[torch.Tensor | None] = [None, None, None]
-        if given:
-            labelled = torch.stack([tensor != IGNORED for tensor in given]).any(dim=0)  # (batch, sequence)
-            logits = self.lm_head(hidden[labelled])  # (labelled, rows)
-            for task, tensor in enumerate(piece_labels):
-                if tensor is not None:
-                    losses[task] = _mean_cross_entropy(logits, self.lm_head.rows(tensor[labelled]))
+        counted = torch.zeros(3, dtype=torch.long, device=hidden.device)
+        correct = torch.zeros_like(counted)
+        logits: torch.Tensor | None
+        if labelled is not None:
+            targets = self.lm_head.rows(torch.stack([tensor[labelled] for tensor in given]).to(hidden.device))
+            piece_losses, correct[tasks], counted[tasks], logits = self._piece_losses(hidden, labelled, targets)
+            for task, loss in zip(tasks, piece_losses, strict=True):
+                losses[task] = loss
         else:
             logits = self.lm_head(hidden)
         passage_logits = self.passage_head(hidden)
         if passage_labels is not None:
-            losses[2] = _mean_cross_entropy(passage_logits, passage_labels.to(hidden.device))
+            passage_labels = passage_labels.to(hidden.device)
+            losses[2] = _mean_cross_entropy(passage_logits, passage_labels)
+            counted[2] = (passage_labels != IGNORED).sum()
+            correct[2] = (passage_logits.argmax(dim=-1) == passage_labels).sum()
         computed = [loss for loss in losses if loss is not None]
         return KBioXLMForPreTrainingOutput(
             loss=torch.stack(computed).sum() if computed else None,
             entity_loss=losses[0],
             relation_loss=losses[1],
             passage_loss=losses[2],
+            counted=counted if computed else None,
+            correct=correct if computed else None,
             prediction_logits=logits,
             passage_logits=passage_logits,
             hidden_states=outputs.hidden_states,
@@ -522,7 +422,8 @@ class KBioXLMForMaskedLM(KBioXLMWithLMHead):
 
         Without `labels` the logits are (batch, sequence, vocabulary), -inf for pieces that a reduced head has no
         row for. With `labels` nothing but the labelled positions is computed: the logits are
-        (labelled positions, rows of the head), in reading order, and the loss is their mean, 0 where there are none.
+        (labelled positions, rows of the head), in reading order, or None in training, where nothing reads them; the
+        loss is their mean, 0 where there are none.
 
         Args:
             input_ids: (batch, sequence); or `inputs_embeds`, (batch, sequence, hidden).
@@ -535,18 +436,20 @@ class KBioXLMForMaskedLM(KBioXLMWithLMHead):
             token_type_ids=token_type_ids,
             position_ids=position_ids,
             inputs_embeds=inputs_embeds,
+            wanted=None if labels is None else labels != IGNORED,
             return_dict=True,
             **kwargs,
         )
         hidden = outputs.last_hidden_state  # (batch, sequence, hidden)
-        loss = None
+        loss: torch.Tensor | None = None
+        logits: torch.Tensor | None
         if labels is None:
             logits = self._over_vocabulary(self.lm_head(hidden))
         else:
-            labels = labels.to(hidden.device)
             labelled = labels != IGNORED
-            logits = self.lm_head(hidden[labelled])  # (labelled, rows)
-            loss = _mean_cross_entropy(logits, self.lm_head.rows(labels[labelled]))
+            targets = self.lm_head.rows(labels[labelled].to(hidden.device))
+            losses, _, _, logits = self._piece_losses(hidden, labelled, targets.unsqueeze(0))
+            loss = losses[0]
         return MaskedLMOutput(
             loss=loss, logits=logits, hidden_states=outputs.hidden_states, attentions=outputs.attentions
         )
@@ -677,18 +580,6 @@ def _mean_cross_entropy(logits: torch.Tensor, targets: torch.Tensor) -> torch.Te
 
 def _at_least_float32(tensor: torch.Tensor) -> torch.Tensor:
     return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
-
-
-def _pack(*tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
-    """Move the positions where the last of `tensors`, the mask, is true to the left, in order, and cut the rest off.
-
-    (batch, sequence, …) each, to (batch, longest, …), where longest is at least 1.
-    """
-    mask = tensors[-1]
-    order = mask.to(torch.uint8).argsort(dim=1, descending=True, stable=True)
-    order = order[:, : max(1, int(mask.sum(dim=1).max()))]
-    batch = torch.arange(len(mask), device=mask.device).unsqueeze(1)
-    return tuple(tensor[batch, order] for tensor in tensors)
 
 
 def _some(ids: torch.Tensor) -> str:

@@ -49,14 +49,22 @@ def less_is_better(name: str, unit: str, ours: float, peer: float, peer_name: st
     return Row(name, unit, ours, peer, peer_name, peer / ours, goal)
 
 
-def in_turn(functions: Mapping[str, Callable[[], object]], rounds: int = 5) -> dict[str, float]:
-    """Median seconds of each function. They take turns, so that a slow minute of the machine falls on all alike."""
+def in_turn(functions: Mapping[str, Callable[[], object]], rounds: int = 5, turn: float = 0.0) -> dict[str, float]:
+    """Median seconds of each function. They take turns, so that a slow minute of the machine falls on all alike.
+
+    Args:
+        turn: seconds a turn takes at least; the function is called as often as it needs. Without it a short function
+            that follows a long one would pay for the caches and the time slice that the long one has used up.
+    """
     seconds: dict[str, list[float]] = {name: [] for name in functions}
     for _ in range(rounds):
         for name, function in functions.items():
-            start = time.perf_counter()
-            function()
-            seconds[name].append(time.perf_counter() - start)
+            calls, start, taken = 0, time.perf_counter(), 0.0
+            while not calls or taken < turn:
+                function()
+                calls += 1
+                taken = time.perf_counter() - start
+            seconds[name].append(taken / calls)
     return {name: statistics.median(times) for name, times in seconds.items()}
 
 
@@ -76,9 +84,64 @@ def in_own_process(function: Callable[..., Any], *arguments: Any) -> tuple[Any, 
     return result, peak
 
 
+def in_turn_apart(
+    makers: Mapping[str, tuple[Callable[..., Callable[[], object]], Sequence[Any]]], rounds: int = 5
+) -> dict[str, tuple[float, float]]:
+    """Median seconds of functions that live in a process of their own each, and the peak memory of that process.
+
+    Args:
+        makers: what gives each function, and its arguments. The function is called once before it is measured.
+
+    Returns:
+        of each, seconds and bytes.
+    """
+    context = multiprocessing.get_context("spawn")
+    pipes, processes = {}, []
+    for name, (maker, arguments) in makers.items():
+        pipes[name], far = context.Pipe()
+        processes.append(context.Process(target=_serve, args=(far, maker, arguments)))
+        processes[-1].start()
+        far.close()
+        _answer(pipes[name], name)  # it is ready: they do not start at once
+    seconds: dict[str, list[float]] = {name: [] for name in makers}
+    for _ in range(rounds):
+        for name, pipe in pipes.items():
+            pipe.send(True)
+            seconds[name].append(_answer(pipe, name))
+    results = {}
+    for name, pipe in pipes.items():
+        pipe.send(False)
+        results[name] = (statistics.median(seconds[name]), _answer(pipe, name))
+    for process in processes:
+        process.join()
+    return results
+
+
+def _answer(pipe: Any, name: str) -> float:
+    try:
+        return pipe.recv()
+    except EOFError:
+        raise RuntimeError(f"the process of {name} died") from None
+
+
+def _serve(pipe: Any, maker: Callable[..., Callable[[], object]], arguments: Sequence[Any]) -> None:
+    function = maker(*arguments)
+    function()
+    pipe.send(0.0)
+    while pipe.recv():
+        start = time.perf_counter()
+        function()
+        pipe.send(time.perf_counter() - start)
+    pipe.send(_peak())
+
+
 def _report(sender: Any, function: Callable[..., Any], arguments: Sequence[Any]) -> None:
     result = function(*arguments)
-    sender.send((result, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024))
+    sender.send((result, _peak()))
+
+
+def _peak() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024.0
 
 
 def report(name: str, rows: Sequence[Row], notes: Mapping[str, Any] | None = None) -> None:

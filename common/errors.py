@@ -6,6 +6,7 @@ message must say everything: where, what was found, what was expected, what to d
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 
@@ -22,11 +23,24 @@ class InputError(ValueError):
     def __init__(self, place: str | Path, found: str, remedy: str, line: int | None = None):
         where = f"{place}:{line}" if line is not None else str(place)
         super().__init__(one_line(f"{where}: {found}; {remedy}"))
+        self.place = where
+        self.found = found
+        self.remedy = remedy
         self._parts = (place, found, remedy, line)
 
     def __reduce__(self) -> tuple[type[InputError], tuple[str | Path, str, str, int | None]]:
         """Pickled by its parts, so that it comes back whole from a worker process."""
         return type(self), self._parts
+
+
+Report = Callable[[InputError], None]
+"""What a reader does with a row that cannot be used: `refuse` raises it, the `append` of a list lets the reader pass
+over the row and go on, so that everything that is wrong with a file can be said at once."""
+
+
+def refuse(problem: InputError) -> None:
+    """Raise `problem`: one row that cannot be used makes a whole file unusable."""
+    raise problem
 
 
 def one_line(text: str) -> str:

@@ -133,10 +133,16 @@ def describe(kind: type[Recipe]) -> str:
     return "\n".join(lines)
 
 
+def _type_name(annotation: object) -> str:
+    name = re.sub(r"<class '|'>|\b[a-z_]+\.", "", str(annotation))
+    name = re.sub(r"Annotated\[(\w+), \w+\([^)]*\)\]", r"\1", name)  # bounds are named where they are broken
+    return re.sub(r"Optional\[(\w+)\]", r"\1 | None", name)
+
+
 def _describe(kind: type[BaseModel], indent: str, lines: list[str]) -> None:
     for name, field in kind.model_fields.items():
         sections = _sections(field.annotation)
-        type_name = "section" if sections else re.sub(r"<class '|'>|\b[a-z_]+\.", "", str(field.annotation))
+        type_name = "section" if sections else _type_name(field.annotation)
         default = "required" if field.is_required() else f"default {shown(field.default)}"
         meaning = f": {field.description}" if field.description else ""
         lines.append(f"{indent}{name} ({type_name}{'' if sections else ', ' + default}){meaning}")

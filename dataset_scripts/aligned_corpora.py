@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -17,6 +17,9 @@ from kbioxlm.dataset_scripts.corpora.settings import CorporaSettings
 from kbioxlm.dataset_scripts.hub import push_to_hub, require_repository
 from kbioxlm.dataset_scripts.knowledge.languages import parse_languages
 from kbioxlm.dataset_scripts.matching.rules import SHIPPED_RULES
+
+if TYPE_CHECKING:
+    from kbioxlm.dataset_scripts.corpora.back_translation import Direction
 
 app = new_app("Monolingual, entity, fact and passage corpora for pretraining.")
 
@@ -170,7 +173,7 @@ def build(
     sizes = ", ".join(f"{sum(counts.rows.values()):,} {level}" for level, counts in statistics.levels.items())
     print(f"{output}: {sizes} rows; {sum(statistics.held_out.values()):,} concepts held out", file=sys.stderr)
     if push is not None:
-        print(f"uploaded to {push_to_hub(output, push, private)}", file=sys.stderr)
+        print(f"uploaded to {push_to_hub(output, push, private, 'Aligned corpora')}", file=sys.stderr)
 
 
 @app.command()
@@ -240,6 +243,78 @@ def articles(
     )
     found = ", ".join(f"{counts.articles:,} {code}" for code, counts in statistics.editions.items())
     print(f"{output}: {statistics.rows:,} articles in several languages ({found})", file=sys.stderr)
+
+
+@app.command()
+def back_translate(
+    corpora: Annotated[Path, typer.Option(help="Folder written by build.")],
+    translator: Annotated[
+        list[str],
+        typer.Option(
+            metavar="en-zh=FILE",
+            help="YAML list of one translator (seq2seq model, chat server, lexicon) for texts of the first language; "
+            "several times.",
+        ),
+    ],
+    output: Annotated[Path, typer.Option(help="Folder to write; an earlier data set in its place is replaced.")],
+    cache: Annotated[
+        Path | None,
+        typer.Option(show_default="beside OUTPUT", help="Answers got so far (SQLite); may serve several runs."),
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, show_default="all", help="Most segments of a language, drawn by the seed.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Decides which segments --limit keeps.")] = 0,
+) -> None:
+    """Copy the corpora and add the level of the baseline XLM-R+BT: texts beside their machine translation.
+
+    A run that was killed is continued by the same command: what a translator has answered is never asked again.
+    """
+    # torch and transformers take seconds to import, and no other command needs them
+    from kbioxlm.dataset_scripts.corpora.back_translation import BackTranslationSettings
+    from kbioxlm.dataset_scripts.corpora.back_translation import back_translate as work
+
+    statistics = work(
+        BackTranslationSettings(
+            corpora=corpora,
+            output=output,
+            directions=parse_directions(translator),
+            cache=cache if cache is not None else output.with_name(f"{output.name}.answers.sqlite"),
+            limit=limit,
+            seed=seed,
+        )
+    )
+    for one in statistics:
+        print(
+            f"{one.source} → {one.target}: {one.translated:,} of {one.sentences:,} sentences, {one.rows:,} rows",
+            file=sys.stderr,
+        )
+
+
+def parse_directions(values: list[str]) -> tuple[Direction, ...]:
+    """`["en-zh=opus.yaml"]` as directions with their translators.
+
+    Raises:
+        InputError: a value that is not SOURCE-TARGET=FILE with known languages, or a file that does not list one
+            translator.
+    """
+    from kbioxlm.dataset_scripts.corpora.back_translation import Direction
+    from kbioxlm.dataset_scripts.translation.specification import read_translators
+
+    directions = []
+    for value in values:
+        pair, equals, file = value.partition("=")
+        source, dash, target = pair.partition("-")
+        if not (equals and dash and file):
+            raise InputError("--translator", f"cannot use {shown(value)}", "write en-zh=FILE")
+        codes = parse_languages(f"{source},{target}", "--translator", at_least=2)
+        found = read_translators(file)
+        if len(found) != 1:
+            raise InputError(
+                file, f"lists {len(found)} translators", "list one; --translator may be given several times"
+            )
+        directions.append(Direction(codes[0], codes[1], found[0]))
+    return tuple(directions)
 
 
 def parse_dumps(values: list[str]) -> tuple[tuple[str, Path], ...]:

@@ -6,6 +6,7 @@ A folder written here opens with `datasets.load_dataset(folder, config)`, on dis
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -196,6 +197,14 @@ def write_card(folder: Path, front_matter: Mapping[str, Any], configs: Sequence[
     }
     text = yaml.safe_dump(header, allow_unicode=True, sort_keys=False)
     (folder / CARD).write_text(f"---\n{text}---\n\n{body.rstrip()}\n", encoding="utf-8")
+
+
+def copy_other_configs(source: Path, target: Path, written: tuple[str, ...]) -> None:
+    """Copy the shards of every config of `source` but those in `written`, byte for byte."""
+    for shard in sorted(source.glob("*/*.parquet")):
+        if shard.parent.name not in written:
+            (target / shard.parent.name).mkdir(exist_ok=True)
+            shutil.copyfile(shard, target / shard.parent.name / shard.name)
 
 
 def write_statistics(folder: Path, statistics: Mapping[str, Any]) -> None:

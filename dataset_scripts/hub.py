@@ -1,4 +1,4 @@
-"""Putting a data set folder on the Hugging Face Hub."""
+"""Putting a folder on the Hugging Face Hub, as a data set or as a model."""
 
 from __future__ import annotations
 
@@ -10,9 +10,14 @@ from huggingface_hub.utils import validate_repo_id
 
 from kbioxlm.common.errors import InputError
 
+PLACE = "--push-to-hub"  # of data scripts; errors name it
 
-def require_repository(name: str) -> str:
+
+def require_repository(name: str, place: str = PLACE) -> str:
     """`name`, after checking that it can be a repository of the Hub ("owner/name").
+
+    Args:
+        place: what named it, for the message.
 
     Raises:
         InputError: it cannot.
@@ -20,35 +25,51 @@ def require_repository(name: str) -> str:
     try:
         validate_repo_id(name)
     except HFValidationError as error:
-        raise InputError("--push-to-hub", str(error), "write owner/name") from error
+        raise InputError(place, str(error), "write owner/name") from error
     return name
 
 
-def push_to_hub(folder: Path, repository: str, private: bool) -> str:
-    """Upload `folder` to the data set repository `repository`, made if there is none; gives its address.
+def push_to_hub(
+    folder: Path,
+    repository: str,
+    private: bool,
+    message: str,
+    kind: str = "dataset",
+    outdated: str | None = "*/part-*.parquet",
+    place: str = PLACE,
+) -> str:
+    """Upload `folder` to the repository `repository`, made if there is none; gives its address.
+
+    Args:
+        message: of the commit.
+        kind: `dataset` or `model`.
+        outdated: pattern of files there that are deleted if `folder` has them no more: by default shards of an
+            earlier data set that had more.
+        place: what asked for it, for messages.
 
     Raises:
         InputError: no connection, or no right to write there.
     """
     api = HfApi()
-    again = f"the data set is in {folder}; upload it with: hf upload {repository} {folder} --repo-type dataset"
+    name = {"dataset": "data set"}.get(kind, kind)
+    again = f"the {name} is in {folder}; upload it with: hf upload {repository} {folder} --repo-type {kind}"
     try:
-        url = api.create_repo(repository, repo_type="dataset", private=private, exist_ok=True)
+        url = api.create_repo(repository, repo_type=kind, private=private, exist_ok=True)
         api.upload_folder(
             repo_id=repository,
             folder_path=folder,
-            repo_type="dataset",
-            commit_message="Aligned corpora",
-            delete_patterns="*/part-*.parquet",  # shards of an earlier data set that had more
+            repo_type=kind,
+            commit_message=message,
+            delete_patterns=outdated,
         )
     except LocalTokenNotFoundError as error:
-        raise InputError("--push-to-hub", "not logged in to the Hub", f"run hf auth login; {again}") from error
+        raise InputError(place, "not logged in to the Hub", f"run hf auth login; {again}") from error
     except HfHubHTTPError as error:
-        raise InputError("--push-to-hub", f"the Hub refuses: {error}", again) from error
+        raise InputError(place, f"the Hub refuses: {error}", again) from error
     except Exception as error:
         if not isinstance(error, OfflineModeIsEnabled | OSError) and not _is_of_transport(error):
             raise
-        raise InputError("--push-to-hub", f"the Hub cannot be reached ({error})", again) from error
+        raise InputError(place, f"the Hub cannot be reached ({error})", again) from error
     return str(url)
 
 

@@ -114,8 +114,8 @@ def test_every_declared_dependency_is_used() -> None:
     used = {name for path in CODE for name in imports(path)}
     distributions = packages_distributions()
     used_distributions = {canonicalize_name(one) for name in used for one in distributions.get(name, [])}
-    # transformers' Trainer needs accelerate, and the messages of sentencepiece need protobuf, without our naming them
-    assert set(DECLARED) - used_distributions == {"accelerate", "protobuf"}
+    # the messages of sentencepiece need protobuf, without our naming it
+    assert set(DECLARED) - used_distributions == {"protobuf"}
 
 
 def test_every_package_is_listed() -> None:

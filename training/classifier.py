@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from transformers import AutoModelForSequenceClassification, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import AutoModelForSequenceClassification, PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from kbioxlm.common.errors import InputError
 from kbioxlm.configuration_kbioxlm import KBioXLMConfig
 from kbioxlm.modeling_kbioxlm import KBioXLMForSequenceClassification
+from kbioxlm.training.adapters import is_adapter, merged, read_adapter
 from kbioxlm.training.batching import by_length, padded_inputs
 from kbioxlm.training.checkpoints import load_whole, weight_files
 from kbioxlm.training.encoders import encoder_of, is_xlm_roberta_shaped, load_encoder
@@ -92,6 +93,7 @@ def load_classifier(
     multi_label: bool = False,
     markers: Sequence[str] = (),
     convert_pickle: bool = False,
+    merge: bool = True,
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """A classifier and its tokenizer.
 
@@ -102,12 +104,21 @@ def load_classifier(
         multi_label: whether a text may have any number of labels; otherwise it has one.
         markers: with a new head, see `markers.add_markers`.
         convert_pickle: read a pickle where there are no safetensors, without its code.
+        merge: an adapter is merged into its base; otherwise it stays apart, as a `PeftModel`.
 
     Raises:
         InputError: nothing there, no tokenizer, no encoder weights, or no trained head where one is needed.
     """
+    if labels is None and is_adapter(checkpoint):
+        adapter = read_adapter(checkpoint)
+        _check_problem(checkpoint, adapter.config["problem_type"], multi_label)
+        model, tokenizer = load_classifier(
+            adapter.base, adapter.labels, multi_label, adapter.markers, adapter.convert_pickle
+        )
+        adapted = adapter.put_on(model, trainable=not merge)
+        return merged(adapted) if merge else adapted, tokenizer
     remedy = "name a fine-tuned classifier" if labels is None else "name an encoder whose weights are all there"
-    problem = "multi_label_classification" if multi_label else "single_label_classification"
+    problem = _problem_type(multi_label)
 
     def load() -> tuple[PreTrainedModel, set[str]]:
         ours = is_xlm_roberta_shaped(checkpoint)
@@ -121,11 +132,11 @@ def load_classifier(
         # The encoder alone: a head the checkpoint has may be for other labels.
         encoder, missing = load_encoder(checkpoint, weight_files(convert_pickle), pooler=True)
         if ours:
-            model = KBioXLMForSequenceClassification(KBioXLMConfig.from_pretrained(checkpoint, **head))
+            config = KBioXLMConfig.from_pretrained(checkpoint, **head)
         else:
             config = copy.deepcopy(encoder.config)
             config.update(head)
-            model = AutoModelForSequenceClassification.from_config(config)
+        model = new_classifier(config)
         # A pooler that this head does without is left behind.
         encoder_of(model).load_state_dict(encoder.state_dict(), strict=False)
         return model, missing
@@ -133,12 +144,28 @@ def load_classifier(
     model, tokenizer = load_whole(checkpoint, load, remedy, convert_pickle and labels is not None)
     if labels is not None:
         add_markers(model, tokenizer, markers)
-    if labels is None and model.config.problem_type != problem:
+    if labels is None:
+        _check_problem(checkpoint, model.config.problem_type, multi_label)
+    return model, tokenizer
+
+
+def new_classifier(config: PretrainedConfig) -> PreTrainedModel:
+    """A classifier of the kind that `config` is for, with random weights."""
+    if isinstance(config, KBioXLMConfig):
+        return KBioXLMForSequenceClassification(config)
+    return AutoModelForSequenceClassification.from_config(config)
+
+
+def _problem_type(multi_label: bool) -> str:
+    return "multi_label_classification" if multi_label else "single_label_classification"
+
+
+def _check_problem(checkpoint: str, found: str | None, multi_label: bool) -> None:
+    if found != _problem_type(multi_label):
         raise InputError(
-            checkpoint, f"was fine-tuned for {model.config.problem_type}, not {problem}",
+            checkpoint, f"was fine-tuned for {found}, not {_problem_type(multi_label)}",
             f"set task: {'relation' if multi_label else 'document'}, or name another checkpoint",
         )  # fmt: skip
-    return model, tokenizer
 
 
 def predict_logits(

@@ -35,16 +35,24 @@ def tokenizer(recipe: RecipePath, overrides: Overrides = None) -> None:
 
 
 @app.command()
+def vocabulary(recipe: RecipePath, overrides: Overrides = None) -> None:
+    """Choose the pieces of a reduced masked-language-model head by how often the corpora hold them."""
+    from kbioxlm.training.vocabulary import VocabularyRecipe, make_vocabulary
+
+    parsed = load_recipe(VocabularyRecipe, recipe, overrides)
+    pieces = make_vocabulary(parsed)["pieces"]
+    print(f"{parsed.output}: {pieces['kept']:,} of {pieces['tokenizer']:,} pieces; see README.md and coverage.png")
+
+
+@app.command()
 def convert(recipe: RecipePath, overrides: Overrides = None) -> None:
-    """Turn the pickle that the paper's authors published into a KBioXLM folder with safetensors."""
+    """Turn a published pickle (XLM-R, InfoXLM, the authors' KBioXLM) into a KBioXLM folder with safetensors."""
     from kbioxlm.training.conversion import ConvertRecipe
     from kbioxlm.training.conversion import convert as work
 
     parsed = load_recipe(ConvertRecipe, recipe, overrides)
     report = work(parsed)
-    print(
-        f"{parsed.output}: {report['tensors']} tensors, head of {report['head_rows']:,} pieces ({report['token_ids']})"
-    )
+    print(f"{parsed.output}: {report['layout']}, {report['tensors']} tensors, head of {report['head_rows']:,} pieces")
 
 
 @app.command()
@@ -64,24 +72,53 @@ def trim_vocabulary(recipe: RecipePath, overrides: Overrides = None) -> None:
 @app.command()
 def pretrain(recipe: RecipePath, overrides: Overrides = None) -> None:
     """Pretrain on monolingual text (stage 1) or on the aligned corpora (stage 2)."""
-    from kbioxlm.training.pretraining import PretrainRecipe
+    from kbioxlm.training.device import is_main_process
+    from kbioxlm.training.pretrain_recipe import PretrainRecipe
     from kbioxlm.training.pretraining import pretrain as work
 
     parsed = load_recipe(PretrainRecipe, recipe, overrides)
     report = work(parsed)
-    print(f"{parsed.output}: {report['pieces']:,} pieces in {report['seconds']:,.0f} s; see report.json and loss.png")
+    if is_main_process():
+        print(f"{parsed.output}: {report['pieces']:,} pieces in {report['seconds']:,.0f} s; see README.md and loss.png")
 
 
 @app.command()
 def finetune(recipe: RecipePath, overrides: Overrides = None) -> None:
     """Fine-tune for NER, relations or documents and score the tests; the epoch is chosen on dev data."""
-    from kbioxlm.training.finetuning import FinetuneRecipe
+    from kbioxlm.training.finetune_recipe import FinetuneRecipe
     from kbioxlm.training.finetuning import finetune as work
 
     parsed = load_recipe(FinetuneRecipe, recipe, overrides)
     report = work(parsed)
     _print_scores(report, {"dev": report["dev"], **report["tests"]})
     print(f"{parsed.output}: best epoch {report['best_epoch']}, seed {report['seed']}; see report.json and loss.png")
+
+
+@app.command()
+def check_data(recipe: RecipePath, overrides: Overrides = None) -> None:
+    """Say all that is wrong with a fine-tuning recipe's data before anything is trained; exit code 2 on errors."""
+    from kbioxlm.training.data_check import check_data as work
+    from kbioxlm.training.finetune_recipe import FinetuneRecipe
+
+    found = work(load_recipe(FinetuneRecipe, recipe, overrides))
+    for finding in found:
+        print(finding)
+    errors = sum(finding.severity == "error" for finding in found)
+    print(f"{recipe}: {errors} errors, {len(found) - errors} warnings")
+    if errors:
+        raise typer.Exit(2)
+
+
+@app.command()
+def merge_adapter(
+    adapter: Annotated[str, typer.Argument(help="Folder that `finetune` wrote with lora.")],
+    output: Annotated[Path, typer.Argument(help="Folder of the merged model.")],
+) -> None:
+    """Make one model of a LoRA adapter and its base."""
+    from kbioxlm.training.adapters import merge_adapter as work
+
+    work(adapter, output)
+    print(f"{output}: {adapter} merged into its base")
 
 
 @app.command()
@@ -119,6 +156,33 @@ def experiment(recipe: RecipePath, overrides: Overrides = None) -> None:
 
 
 @app.command()
+def reproduce(
+    table: Annotated[str, typer.Argument(help="table4, table5, table6 or table7 of the paper.")],
+    scale: Annotated[
+        str, typer.Option(help="small: models of recipes/ablation.yaml; paper: those of the Hub.")
+    ] = "small",
+    recipe: Annotated[Path | None, typer.Option(help="Your own recipe instead of that of the scale.")] = None,
+    models: Annotated[str | None, typer.Option(help="Names in the recipe, with commas; others are only shown.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what is finished and what would be run.")] = False,
+    overrides: Overrides = None,
+) -> None:
+    """Fill a table of the paper with runs of our own: what is finished is kept, what is missing is run."""
+    from kbioxlm.training.reproduction.recipe import ReproduceRecipe
+    from kbioxlm.training.reproduction.reproduce import Reproduction, recipe_of_scale
+
+    parsed = load_recipe(ReproduceRecipe, recipe or recipe_of_scale(scale), overrides)
+    command = shlex.join(["python", "train.py", *sys.argv[1:]])
+    chosen = None if models is None else [name.strip() for name in models.split(",")]
+    reproduction = Reproduction(table, parsed, chosen, command)
+    if dry_run:
+        print("\n".join(reproduction.plan()))
+        return
+    cells = reproduction.run()["cells"]
+    print(f"{cells['run']} of {cells['all']} cells are run, {cells['partly run']} in part")
+    print(f"{parsed.output / table}.md, .json and .png")
+
+
+@app.command()
 def tag(
     checkpoint: Annotated[str, typer.Argument(help="Folder or Hub id of a fine-tuned tagger.")],
     texts: Annotated[list[str], typer.Argument(help="Texts in any language.")],
@@ -142,15 +206,18 @@ def _recipe_of(command: str) -> type[Recipe]:
     from kbioxlm.training.conversion import ConvertRecipe
     from kbioxlm.training.evaluation import EvaluateRecipe
     from kbioxlm.training.experiment_recipe import ExperimentRecipe
-    from kbioxlm.training.finetuning import FinetuneRecipe
-    from kbioxlm.training.pretraining import PretrainRecipe
+    from kbioxlm.training.finetune_recipe import FinetuneRecipe
+    from kbioxlm.training.pretrain_recipe import PretrainRecipe
+    from kbioxlm.training.reproduction.recipe import ReproduceRecipe
     from kbioxlm.training.tokenizer import TokenizerRecipe
     from kbioxlm.training.trimming import TrimRecipe
+    from kbioxlm.training.vocabulary import VocabularyRecipe
 
     kinds: dict[str, type[Recipe]] = {
-        "tokenizer": TokenizerRecipe, "convert": ConvertRecipe, "trim-vocabulary": TrimRecipe,
-        "pretrain": PretrainRecipe, "finetune": FinetuneRecipe, "evaluate": EvaluateRecipe,
-        "experiment": ExperimentRecipe,
+        "tokenizer": TokenizerRecipe, "vocabulary": VocabularyRecipe, "convert": ConvertRecipe,
+        "trim-vocabulary": TrimRecipe, "pretrain": PretrainRecipe, "finetune": FinetuneRecipe,
+        "evaluate": EvaluateRecipe, "experiment": ExperimentRecipe, "check-data": FinetuneRecipe,
+        "reproduce": ReproduceRecipe,
     }  # fmt: skip
     if command not in kinds:
         raise InputError("command line", f"{command!r} has no recipe", f"name one of {', '.join(kinds)}")

@@ -1,16 +1,21 @@
-"""The checkpoint that the paper's authors published, as one of ours.
+"""Checkpoints that are published as pickles, as ones of ours: safetensors, our code beside them.
 
-Theirs is a pickle of an XLM-R token classifier: encoder `roberta.*`, a linear head `classifier.*` whose "labels" are
-the reduced vocabulary, straight on the last hidden states, and perhaps a linear passage head `cls_classifier.*` with
-four outputs, all perhaps behind `model.`. Which piece a row of the head stands for is in none of their files: the
-rows are in the order of the input ids, and each began as a copy of its piece's embedding, which it still resembles
-most. That is how `recovered_token_ids` finds them, and it refuses to guess where it is not clear.
+Three layouts are read, all perhaps behind `model.`, none with any code of the pickle:
+
+- A masked language model in XLM-R's shape (XLM-R, InfoXLM): encoder `roberta.*`, head `lm_head.*`. Both are kept.
+- An encoder alone, with `roberta.` in front or without. Its head begins as `starting_points.begin_head` says.
+- That of the paper's authors: an XLM-R token classifier whose "labels" are the reduced vocabulary. A linear head
+  `classifier.*` stands straight on the last hidden states, perhaps beside a linear passage head `cls_classifier.*`
+  with four outputs. Which piece a row of the head stands for is in none of their files: the rows are in the order of
+  the input ids, and each began as a copy of its piece's embedding, which it still resembles most. That is how
+  `recovered_token_ids` finds them, and it refuses to guess where it is not clear.
 """
 
 from __future__ import annotations
 
 import json
 import pickle
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +29,21 @@ from kbioxlm.common.recipe import Recipe
 from kbioxlm.configuration_kbioxlm import KBioXLMConfig
 from kbioxlm.modeling_kbioxlm import KBioXLMForPreTraining
 from kbioxlm.training.runs import REPORT, fingerprint, finished_report, refuse_to_replace
+from kbioxlm.training.starting_points import begin_head
 from kbioxlm.training.tokenizer import load_tokenizer
 
 PICKLE = "pytorch_model.bin"
+Weights = dict[str, torch.Tensor]
 SHAPE = (
     *("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "hidden_act"),
     *("max_position_embeddings", "type_vocab_size", "layer_norm_eps", "pad_token_id", "bos_token_id", "eos_token_id"),
 )
+EMBEDDING = "roberta.embeddings.word_embeddings.weight"
+DECODER = "lm_head.decoder.weight"  # in XLM-R the embedding itself
+HEAD = {
+    *("lm_head.bias", "lm_head.dense.weight", "lm_head.dense.bias"),
+    *("lm_head.layer_norm.weight", "lm_head.layer_norm.bias", DECODER),
+}
 CHUNK = 1024  # rows of the head compared with the embedding at once
 
 
@@ -38,21 +51,38 @@ class ConvertRecipe(Recipe):
     """What `train.py convert` reads."""
 
     output: Path = Field(description="folder of the converted model")
-    checkpoint: Path = Field(description=f"folder of the authors' model: {PICKLE} and config.json")
+    checkpoint: Path = Field(description=f"folder of an XLM-R-shaped model: {PICKLE} and config.json")
     tokenizer: str | None = Field(default=None, description="folder or Hub id; by default that of the checkpoint")
     token_ids: Path | None = Field(
-        default=None, description="JSON list of the head's input ids; by default they are recovered from the weights"
+        default=None,
+        description="JSON list of the input ids of a reduced head; by default they are recovered from the weights",
     )
 
 
+@dataclass(frozen=True)
+class _Parts:
+    """What of a checkpoint is kept, by the names that it has in ours.
+
+    Attributes:
+        layout: which of the three it was.
+        head: empty for an encoder alone.
+        token_ids: what the rows of a reduced head stand for, `(rows,)`.
+    """
+
+    layout: str
+    encoder: Weights
+    head: Weights
+    token_ids: torch.Tensor | None = None
+
+
 def convert(recipe: ConvertRecipe) -> dict[str, Any]:
-    """Write the authors' checkpoint as a KBioXLM folder: safetensors, the reduced head kept, our code beside it.
+    """Write a published pickle as a KBioXLM folder: safetensors, a reduced head kept, our code beside it.
 
     Returns:
         the content of `report.json`.
 
     Raises:
-        InputError: files that are missing, or weights that are not in their layout.
+        InputError: files that are missing, or weights in none of the layouts.
     """
     refuse_to_replace(str(recipe.checkpoint), recipe.output)
     path = require_file(recipe.checkpoint / PICKLE)
@@ -64,26 +94,26 @@ def convert(recipe: ConvertRecipe) -> dict[str, Any]:
     if finished is not None:
         return finished
     weights = read_weights(path)
-    head = weights.pop("classifier.weight"), weights.pop("classifier.bias")
-    embedding = weights["roberta.embeddings.word_embeddings.weight"]
-    if recipe.token_ids is None:
-        ids = recovered_token_ids(head[0], embedding)
-    else:
-        ids = _given_token_ids(recipe.token_ids, len(head[0]))
-    config = _config(recipe.checkpoint, len(embedding), len(ids))
-    model = KBioXLMForPreTraining(config)
-    encoder = {name: weight for name, weight in weights.items() if name.startswith("roberta.")}
-    _load(model, {**encoder, "lm_head.decoder.weight": head[0], "lm_head.bias": head[1]}, path)
-    model.lm_head.token_ids = ids
+    parts = _parts(weights, recipe.token_ids, path)
+    config = _config(recipe.checkpoint, parts)
     tokenizer = load_tokenizer(recipe.tokenizer or recipe.checkpoint, config)
+    model = KBioXLMForPreTraining(config)
+    if not parts.head:
+        begin_head(model)
+    _load(model, {**parts.encoder, **parts.head}, path)
+    if parts.token_ids is not None:
+        model.lm_head.token_ids = parts.token_ids
     report = {
         "task": "conversion",
         **identity,
-        "tensors": len(encoder) + 2,
+        "layout": parts.layout,
+        "tensors": len(parts.encoder) + len(parts.head),
         "parameters": model.num_parameters(),
-        "head_rows": len(ids),
-        "token_ids": "recovered" if recipe.token_ids is None else "given",
-        "left_out": sorted(name for name in weights if name not in encoder),
+        "head_rows": len(model.lm_head.bias),
+        "token_ids": None if parts.token_ids is None else "given" if recipe.token_ids else "recovered",
+        "left_out": sorted(
+            name for name in weights if name not in parts.encoder and not name.startswith(("lm_head.", "classifier."))
+        ),
     }
     with written_beside(recipe.output) as draft:
         model.save_pretrained(draft)
@@ -92,11 +122,13 @@ def convert(recipe: ConvertRecipe) -> dict[str, Any]:
     return report
 
 
-def read_weights(path: Path) -> dict[str, torch.Tensor]:
-    """The tensors of the authors' pickle by name, without `model.` in front. No code of the pickle is run.
+def read_weights(path: Path) -> Weights:
+    """The tensors of a pickle by name, the encoder's behind `roberta.`. No code of the pickle is run.
+
+    Poolers and buffers that every model makes itself are left out.
 
     Raises:
-        InputError: not a pickle of tensors, or without the encoder or the head.
+        InputError: not a pickle of tensors, or without an encoder of XLM-R's shape.
     """
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
@@ -107,14 +139,43 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
     if not isinstance(content, dict) or not all(isinstance(tensor, torch.Tensor) for tensor in content.values()):
         raise InputError(path, "holds more than tensors by name", "give the model's own state, not a training state")
     weights = {str(name).removeprefix("model."): tensor for name, tensor in content.items()}
-    for name in ("roberta.embeddings.word_embeddings.weight", "classifier.weight", "classifier.bias"):
-        if name not in weights:
-            raise InputError(path, f"no {name!r} among its {len(weights)} tensors", "give the authors' own checkpoint")
+    if "embeddings.word_embeddings.weight" in weights:
+        weights = {f"roberta.{name}": tensor for name, tensor in weights.items()}
+    if EMBEDDING not in weights:
+        raise InputError(
+            path, f"no {EMBEDDING!r} among its {len(weights)} tensors", "give a checkpoint of XLM-R's shape"
+        )
     return {
         name: tensor
         for name, tensor in weights.items()
         if not name.startswith("roberta.pooler.") and not name.endswith((".position_ids", ".token_type_ids"))
     }
+
+
+def _parts(weights: Weights, token_ids: Path | None, path: Path) -> _Parts:
+    encoder = {name: weight for name, weight in weights.items() if name.startswith("roberta.")}
+    if "classifier.weight" in weights and "classifier.bias" in weights:
+        rows = weights["classifier.weight"]
+        if token_ids is None:
+            ids = recovered_token_ids(rows, weights[EMBEDDING])
+        else:
+            ids = _given_token_ids(token_ids, len(rows))
+        head = {"lm_head.decoder.weight": rows, "lm_head.bias": weights["classifier.bias"]}
+        return _Parts("the authors'", encoder, head, ids)
+    if token_ids is not None:
+        raise InputError(path, "has no reduced head, `classifier.*`", "leave token_ids out")
+    head = {name: weight for name, weight in weights.items() if name in HEAD}
+    if not head:
+        return _Parts("encoder", encoder, {})
+    missing = sorted(HEAD - set(head) - {DECODER})
+    if missing:
+        raise InputError(path, f"no {missing[0]!r} beside {min(head)!r}", "fetch it again")
+    decoder = head.pop(DECODER, weights[EMBEDDING])
+    if not torch.equal(decoder, weights[EMBEDDING]):
+        raise InputError(
+            path, f"{DECODER} is not the embedding, as in XLM-R's shape", "give a checkpoint whose decoder is tied"
+        )
+    return _Parts("masked language model", encoder, head)
 
 
 def recovered_token_ids(head: torch.Tensor, embedding: torch.Tensor) -> torch.Tensor:
@@ -154,22 +215,30 @@ def _given_token_ids(path: Path, rows: int) -> torch.Tensor:
     return torch.tensor(sorted(ids))
 
 
-def _config(folder: Path, vocabulary: int, rows: int) -> KBioXLMConfig:
-    """The shape in `folder`'s config.json; its 37,030 labels, which are pieces, and its model type are left behind."""
+def _config(folder: Path, parts: _Parts) -> KBioXLMConfig:
+    """The shape in `folder`'s config.json; its labels, which may be pieces, and its model type are left behind."""
     path = require_file(folder / "config.json")
-    content = json.loads(path.read_text(encoding="utf-8"))
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(path, f"not JSON ({error})", "fetch it again") from error
     missing = [key for key in SHAPE if key not in content]
     if missing:
         raise InputError(path, f"no {missing[0]!r}", "put the config.json of this checkpoint beside it")
+    vocabulary = len(parts.encoder[EMBEDDING])
     if content["vocab_size"] != vocabulary:
         raise InputError(
             path, f"vocab_size is {content['vocab_size']}, the embedding has {vocabulary} rows",
             "put the config.json of this checkpoint beside it",
         )  # fmt: skip
-    return KBioXLMConfig(**{key: content[key] for key in SHAPE}, mlm_vocab_size=rows, mlm_head_transform=False)
+    return KBioXLMConfig(
+        **{key: content[key] for key in SHAPE},
+        mlm_vocab_size=None if parts.token_ids is None else len(parts.token_ids),
+        mlm_head_transform=parts.token_ids is None,
+    )
 
 
-def _load(model: KBioXLMForPreTraining, weights: dict[str, torch.Tensor], path: Path) -> None:
+def _load(model: KBioXLMForPreTraining, weights: Weights, path: Path) -> None:
     """Put every weight in its place: none may be missing, left over, or of another shape."""
     own = model.state_dict()
     unknown = sorted(set(weights) - set(own))

@@ -15,7 +15,8 @@ from torch import nn
 from transformers import MODEL_MAPPING, AutoConfig, AutoModel, PretrainedConfig, PreTrainedModel
 from transformers.modeling_outputs import TokenClassifierOutput
 
-from kbioxlm.modeling_kbioxlm import KBioXLMCRF, KBioXLMForTokenClassification
+from kbioxlm.modeling_crf_kbioxlm import KBioXLMCRF
+from kbioxlm.modeling_kbioxlm import KBioXLMForTokenClassification
 from kbioxlm.training.spans import IGNORED
 
 

@@ -1,103 +1,151 @@
-"""The masked examples of a pretraining run, and their batches."""
+"""The masked examples of a pretraining run, step by step, as the micro-batches of one process."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
-import datasets
 import numpy as np
-import pyarrow.compute as pc
 import torch
 from numpy.typing import NDArray
-from transformers import PreTrainedTokenizerBase
 
-from kbioxlm.training.features import encode_rows
-from kbioxlm.training.masking import IGNORED, MaskingRule, mask_example
-from kbioxlm.training.schedule import Pool, plan_batches
+from kbioxlm.common.errors import InputError
+from kbioxlm.training.batch_masking import Batch, MaskedBatch, mask_batch
+from kbioxlm.training.encoded import EncodedLevel
+from kbioxlm.training.masking import IGNORED, MaskingRule
+from kbioxlm.training.schedule import Plan, Stratum
+
+MicroBatch = dict[str, torch.Tensor]
 
 
-class MaskedExamples(torch.utils.data.Dataset):
-    """The examples of a whole run in order; the draw of an example's masks depends on the seed and its place alone.
+class MaskedSteps(torch.utils.data.Dataset):
+    """Item n is what one process computes in optimizer step n: its micro-batches.
+
+    The examples of a step are sorted by length and cut into rounds of `processes` micro-batches; in a round, examples
+    are dealt out in turn. So a micro-batch holds examples of similar length, and all processes are done with one at
+    about the same time. A process reads the rows of its own micro-batches and no others. An example's masks depend
+    on the seed and on its place in the plan alone, never on who computes it.
+
+    `rounds` is the number of micro-batches of a step, and `largest_micro_batch` of the examples in one.
 
     Args:
-        levels: rows by level, as `features.load_level` gives them.
-        shares: share of each level in the examples.
-        steps: batches of the run.
-        batch_size: examples in a batch.
-        seed: decides order and masks.
+        levels: the encoded levels, numbered as in `plan`.
+        plan: which examples, in which order.
         rule: what is masked.
-        tokenizer: makes the pieces, at the last moment.
-        max_length: pieces in an example.
+        seed: decides the masks.
+        pad_token_id: fills up shorter examples.
+        micro_batch: most examples that a process takes at once; None for all of its part.
+        processes: how many share a batch.
+        process: the number of this one.
     """
 
     def __init__(
         self,
-        levels: Mapping[str, datasets.Dataset],
-        shares: Mapping[str, float],
-        steps: int,
-        batch_size: int,
-        seed: int,
+        levels: Sequence[EncodedLevel],
+        plan: Plan,
         rule: MaskingRule,
-        tokenizer: PreTrainedTokenizerBase,
-        max_length: int,
+        seed: int,
+        pad_token_id: int,
+        micro_batch: int | None = None,
+        processes: int = 1,
+        process: int = 0,
     ):
-        pools = [Pool(_bytes(rows), np.asarray(rows["language"]), shares[level]) for level, rows in levels.items()]
-        self.plan = plan_batches(pools, steps, batch_size, seed)
-        self._levels = [(level != "monolingual", rows) for level, rows in levels.items()]
-        self._seed = seed
+        self.rounds = rounds(plan.batch_size, micro_batch, processes)
+        self.largest_micro_batch = -(-plan.batch_size // (self.rounds * processes))
+        self._levels = levels
+        self.plan = plan
         self._rule = rule
-        self._tokenizer = tokenizer
-        self._max_length = max_length
+        self._seed = seed
+        self._pad = pad_token_id
+        self._processes = processes
+        self._process = process
 
     def __len__(self) -> int:
-        return len(self.plan)
+        return self.plan.steps
 
-    def __getitem__(self, place: int) -> dict[str, Any]:
-        return self.__getitems__([place])[0]
+    def __getitem__(self, step: int) -> list[MicroBatch]:
+        level_of, rows = self.plan.step(step)
+        lengths = np.zeros(len(rows), dtype=np.int64)
+        for number, level in enumerate(self._levels):
+            lengths[level_of == number] = level.lengths(rows[level_of == number])
+        order = np.argsort(-lengths, kind="stable")
+        bounds = np.linspace(0, len(order), self.rounds + 1).round().astype(int)
+        mine = [order[start:end][self._process :: self._processes] for start, end in pairwise(bounds)]
+        chosen = np.concatenate(mine)
+        batch, passages = self._read(level_of[chosen], rows[chosen], lengths[chosen], step * len(rows) + chosen)
+        masked = mask_batch(batch, self._rule, self._seed)
+        ends = np.append(0, np.cumsum([len(part) for part in mine]))
+        return [_padded(masked, lengths[chosen], passages, slice(*part), self._pad) for part in pairwise(ends)]
 
-    def __getitems__(self, places: list[int]) -> list[dict[str, Any]]:
-        chosen = [self._levels[level] for level, _ in self.plan[places]]
-        rows = [rows[int(row)] for (_, rows), (_, row) in zip(chosen, self.plan[places], strict=True)]
-        examples = []
-        for place, (aligned, _), encoded in zip(
-            places, chosen, encode_rows(rows, self._tokenizer, self._max_length), strict=True
-        ):
-            rng = np.random.default_rng((self._seed, place))
-            masked = mask_example(encoded.input_ids, encoded.units, encoded.kinds, aligned, self._rule, rng)
-            examples.append(
-                {
-                    "input_ids": masked.input_ids,
-                    "labels": masked.labels,
-                    "relation_labels": masked.relation_labels,
-                    "passage_labels": encoded.passage_label,
-                }
-            )
-        return examples
+    def _read(
+        self,
+        level_of: NDArray[np.int64],
+        rows: NDArray[np.int64],
+        lengths: NDArray[np.int64],
+        places: NDArray[np.int64],
+    ) -> tuple[Batch, NDArray[np.int64]]:
+        """The chosen rows end to end, and their passage labels."""
+        bounds = np.append(0, np.cumsum(lengths))
+        within = np.arange(bounds[-1]) - np.repeat(bounds[:-1], lengths)
+        example = np.repeat(np.arange(len(rows)), lengths)
+        pieces, marks = np.empty(bounds[-1], dtype=np.int64), np.empty(bounds[-1], dtype=np.uint8)
+        passages = np.empty(len(rows), dtype=np.int64)
+        for number, level in enumerate(self._levels):
+            here = level_of == number
+            if not here.any():
+                continue
+            starts = np.zeros(len(rows), dtype=np.int64)
+            starts[here] = level.starts(rows[here])
+            target = here[example]
+            source = (starts[example] + within)[target]
+            pieces[target], marks[target] = level.pieces[source], level.marks[source]
+            passages[here] = level.passage_labels[rows[here]]
+        kinds, begins = EncodedLevel.read_marks(marks)
+        is_aligned = np.array([level.name != "monolingual" for level in self._levels])
+        return Batch(pieces, kinds, begins, lengths, is_aligned[level_of], places), passages
 
 
-def _bytes(rows: datasets.Dataset) -> NDArray[np.int64]:
-    """UTF-8 bytes of each row, `(rows,)`: about proportional to its pieces, in Latin script and Chinese alike."""
-    sizes = np.zeros(len(rows), dtype=np.int64)
-    for column in ("text", "text_pair"):
-        sizes += pc.fill_null(pc.binary_length(rows.data.column(column)), 0).to_numpy()
-    return sizes
+def rounds(batch_size: int, micro_batch: int | None, processes: int) -> int:
+    """How many micro-batches each process computes in a step of `batch_size` examples.
+
+    Raises:
+        InputError: some process would have nothing to do in some round.
+    """
+    number = 1 if micro_batch is None else -(-batch_size // (micro_batch * processes))
+    if number * processes > batch_size:
+        raise InputError(
+            "recipe", f"a batch of {batch_size} examples cannot be dealt out to {processes} processes"
+            + (f" in micro-batches of {micro_batch}" if micro_batch else ""),
+            "raise batch_size or micro_batch, or start fewer processes",
+        )  # fmt: skip
+    return number
 
 
-class PaddingCollator:
-    """Pads the examples of a batch to its longest: all but `passage_labels` become (batch, sequence)."""
+def strata_of(levels: Sequence[EncodedLevel], shares: Mapping[str, float]) -> list[Stratum]:
+    """The strata of the plan: each level has its share of the pieces, and each language an equal part of that."""
+    return [
+        Stratum(rows, number, level.mean_length[language], shares[level.name] / len(level.rows_of))
+        for number, level in enumerate(levels)
+        for language, rows in level.rows_of.items()
+    ]
 
-    def __init__(self, pad_token_id: int):
-        self._fill = {"input_ids": pad_token_id, "labels": IGNORED, "relation_labels": IGNORED}
 
-    def __call__(self, examples: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
-        lengths = [len(example["input_ids"]) for example in examples]
-        batch = {}
-        for name, value in self._fill.items():
-            padded = np.full((len(examples), max(lengths)), value, dtype=np.int64)
-            for row, example in enumerate(examples):
-                padded[row, : lengths[row]] = example[name]
-            batch[name] = torch.from_numpy(padded)
-        batch["attention_mask"] = (torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]).long()
-        batch["passage_labels"] = torch.tensor([example["passage_labels"] for example in examples])
-        return batch
+def _padded(
+    masked: MaskedBatch, lengths: NDArray[np.int64], passages: NDArray[np.int64], part: slice, pad_token_id: int
+) -> MicroBatch:
+    """Some examples padded to their longest: all but `passage_labels` become (batch, sequence)."""
+    first, sizes = int(lengths[: part.start].sum()), lengths[part]
+    pieces = slice(first, first + int(sizes.sum()))
+    kept = np.arange(sizes.max()) < sizes[:, None]  # (batch, sequence)
+    batch = {"attention_mask": torch.from_numpy(kept.astype(np.int64))}
+    columns = (
+        ("input_ids", masked.input_ids, pad_token_id),
+        ("labels", masked.labels, IGNORED),
+        ("relation_labels", masked.relation_labels, IGNORED),
+    )
+    for name, values, fill in columns:
+        padded = np.full(kept.shape, fill, dtype=np.int64)
+        padded[kept] = values[pieces]
+        batch[name] = torch.from_numpy(padded)
+    batch["passage_labels"] = torch.from_numpy(passages[part])
+    return batch

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import json
 import statistics
-import subprocess
-from pathlib import Path
 from typing import Any
 
 from kbioxlm.common.files import write_json, written_beside
+from kbioxlm.dataset_scripts.benchmarks.card import VERSION
+from kbioxlm.dataset_scripts.benchmarks.clean import clean_splits
 from kbioxlm.dataset_scripts.benchmarks.folder import write_benchmarks
 from kbioxlm.dataset_scripts.benchmarks.published import read_published, training_texts
 from kbioxlm.dataset_scripts.corpora.build import CorporaSettings, build_corpora
@@ -21,7 +21,7 @@ from kbioxlm.training.arm_runs import ArmFigures, once, run_side_by_side, say
 from kbioxlm.training.experiment_recipe import ExperimentRecipe, Plan
 from kbioxlm.training.plots import f1_bars
 from kbioxlm.training.pretraining import pretrain
-from kbioxlm.training.runs import REPORT, fingerprint
+from kbioxlm.training.runs import REPORT, code_commit, fingerprint
 from kbioxlm.training.tables import experiment_table
 from kbioxlm.training.tokenizer import train_tokenizer
 
@@ -38,7 +38,7 @@ def run_experiment(recipe: ExperimentRecipe, command: str = "") -> dict[str, Any
     Raises:
         InputError: anything wrong with the recipe or its inputs; all recipes are checked before the first step.
     """
-    commit = _commit()
+    commit = code_commit()
     plan = Plan(recipe)
     spent = _prepare_data(recipe, plan)
     say("stage 1: pretraining")
@@ -84,13 +84,14 @@ def _prepare_data(recipe: ExperimentRecipe, plan: Plan) -> dict[str, float]:
 
         def benchmarks() -> None:
             published = read_published(source)
-            write_benchmarks(published, plan.benchmarks)
-            lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in training_texts(published)]
+            cleaned, changes = clean_splits(published)
+            write_benchmarks([*cleaned, *published], plan.benchmarks, changes)
+            lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in training_texts(cleaned)]
             with written_beside(plan.benchmark_texts) as draft:
                 draft.write_text("".join(lines), encoding="utf-8")
 
         built = [plan.benchmarks, plan.benchmark_texts]
-        spent |= once(out, "benchmarks", {"source": fingerprint(source)}, built, benchmarks)
+        spent |= once(out, "benchmarks", {"source": fingerprint(source), "version": VERSION}, built, benchmarks)
     spent |= once(
         out, "knowledge base", {"umls": fingerprint(recipe.umls), "languages": recipe.languages}, [plan.knowledge_base],
         lambda: build_from_umls(recipe.umls, plan.knowledge_base, settings=BuildSettings(recipe.languages)),
@@ -145,15 +146,3 @@ def _spread(values: list[float]) -> dict[str, Any]:
         "spread": round(statistics.stdev(values), 2) if len(values) > 1 else None,
         "by_seed": values,
     }
-
-
-def _commit() -> str | None:
-    """The commit of the code that runs, marked where the tree differs from it; None outside a repository."""
-    try:
-        done = subprocess.run(
-            ["git", "describe", "--always", "--dirty", "--abbrev=12"],
-            cwd=Path(__file__).parent, capture_output=True, text=True, timeout=10, check=True,
-        )  # fmt: skip
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return done.stdout.strip() or None

@@ -11,8 +11,8 @@ from pydantic import Field, NonNegativeInt, PositiveInt
 from kbioxlm.common.errors import InputError
 from kbioxlm.common.recipe import Recipe, parse_recipe
 from kbioxlm.training.evaluation import Probes
-from kbioxlm.training.finetuning import FinetuneRecipe
-from kbioxlm.training.pretraining import PretrainRecipe
+from kbioxlm.training.finetune_recipe import FinetuneRecipe
+from kbioxlm.training.pretrain_recipe import PretrainRecipe
 from kbioxlm.training.tokenizer import TokenizerRecipe
 
 
@@ -99,8 +99,8 @@ class Plan:
             for arm in recipe.arms
         }
         firsts = [runs[0].pretraining for runs in self.arms.values()]
-        if len({(first.steps, first.batch_size) for first in firsts}) > 1:
-            raise InputError("recipe", "arms differ in steps or batch_size", "give all arms the same, in `stage2`")
+        if len({(first.steps, first.batch_size, first.batch_pieces) for first in firsts}) > 1:
+            raise InputError("recipe", "arms differ in steps or batch", "give all arms the same, in `stage2`")
         self.probes = _section(Probes, "probes", self._placed(recipe.probes.model_dump()))
         known = [f"{task}/{test}" for task, keys in recipe.tasks.items() for test in keys.get("tests", {})]
         for name in recipe.zero_shot:
@@ -109,7 +109,8 @@ class Plan:
 
     def _run(self, recipe: ExperimentRecipe, arm: str, name: str, seed: int) -> ArmRun:
         folder = recipe.output / name
-        continued = {key: value for key, value in recipe.pretraining.items() if key not in ("shape", "mlm_vocab_size")}
+        of_stage1 = ("shape", "mlm_vocab_size", "mlm_vocabulary")
+        continued = {key: value for key, value in recipe.pretraining.items() if key not in of_stage1}
         pretraining = _section(
             PretrainRecipe, f"arms.{arm}",
             {"corpora": self.corpora, "checkpoint": str(self.stage1.output), "output": folder, "seed": seed},

@@ -17,11 +17,13 @@ from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerBase
 
 from kbioxlm.common.errors import InputError
+from kbioxlm.dataset_scripts.corpora.rows import BACK_TRANSLATION
+from kbioxlm.dataset_scripts.corpora.rows import LEVELS as BUILT_LEVELS
 from kbioxlm.training.masking import IGNORED, Kind
 
-LEVELS = ("monolingual", "entity", "fact", "passage")
+LEVELS = (*BUILT_LEVELS, BACK_TRANSLATION)
 PASSAGE_RELATIONS = ("positive", "random", "context")  # class ids of equation 3
-_WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]+|[^\W\u3040-\u30ff\u3400-\u9fff]+|[^\w\s]|_")
+_WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]+|[^\W\u3040-\u30ff\u3400-\u9fff]+|[^\w\s]")
 
 
 @dataclass(frozen=True)
@@ -127,7 +129,17 @@ def _units_of_characters(
 
 
 def word_spans(text: str) -> list[tuple[int, int]]:
-    """Whole words of mixed text: runs of letters and digits, single punctuation marks, jieba's words of Han runs."""
+    """Whole words of mixed text: runs of letters and digits, single punctuation marks, jieba's words of Han runs.
+
+    In scripts with spaces these are the words that whitespace sets apart once every punctuation mark stands for itself;
+    the authors' code does the same by putting spaces around marks first. The parts of "non-small-cell", "IL-6" and
+    "1.5" are therefore masked apart: as one word, a compound would cost the budget of several and be hardly ever
+    guessed. Where a compound is a name of the knowledge base, its mention is one unit whatever words it is made of;
+    such names begin and end where words of this kind do.
+
+    Returns:
+        start and end of each word in code points, in reading order; only whitespace is in none.
+    """
     spans: list[tuple[int, int]] = []
     for match in _WORD.finditer(text):
         if not _is_han(match[0][0]):

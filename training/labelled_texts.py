@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
-from kbioxlm.common.errors import InputError, shown
+from kbioxlm.common.errors import InputError, Report, refuse, shown
 from kbioxlm.training.tasks.data import TaskData
 from kbioxlm.training.tasks.sources import parse_source, read_rows
 
@@ -42,23 +42,29 @@ class LabelledTexts(TaskData):
         return example.labels
 
 
-def load_labelled_texts(source: str, split: str) -> LabelledTexts:
+def load_labelled_texts(source: str, split: str, report: Report = refuse) -> LabelledTexts:
     """Load texts with labels.
 
     Args:
         source: `folder:config` or `folder:config:split`, with the columns id, document, language, text (strings)
             and labels (list of strings).
         split: the split that is read where `source` names none.
+        report: what is done with what is wrong with a row; by default it is raised.
 
     Raises:
         InputError: nothing there, no such configuration or split, missing columns, a row that is not of their
             types or repeats a label, no row.
     """
     parsed = parse_source(source, split)
-    texts = tuple(_text(source, number, row) for number, row in enumerate(read_rows(parsed, _COLUMNS)))
+    texts = []
+    for number, row in enumerate(read_rows(parsed, _COLUMNS)):
+        try:
+            texts.append(_text(source, number, row))
+        except InputError as problem:
+            report(problem)
     if not texts:
         raise InputError(source, "no text in this split", "name another split")
-    return LabelledTexts(source, parsed.benchmark(texts[0].language), texts)
+    return LabelledTexts(source, parsed.benchmark(texts[0].language), tuple(texts))
 
 
 def _text(source: str, number: int, row: dict[str, Any]) -> LabelledText:

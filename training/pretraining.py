@@ -2,192 +2,229 @@
 
 from __future__ import annotations
 
-import json
 import shutil
+import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import datasets
 import numpy as np
 import torch
+from accelerate import Accelerator
 from numpy.typing import NDArray
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, field_validator
-from transformers import PreTrainedTokenizerBase, Trainer, TrainingArguments, set_seed
+from transformers import PreTrainedTokenizerBase, set_seed
 
 from kbioxlm.common.errors import InputError
 from kbioxlm.common.files import write_json, written_beside
-from kbioxlm.common.recipe import Recipe
 from kbioxlm.configuration_kbioxlm import KBioXLMConfig
+from kbioxlm.dataset_scripts.folder import CARD
+from kbioxlm.dataset_scripts.hub import push_to_hub, require_repository
 from kbioxlm.modeling_kbioxlm import KBioXLMForPreTraining
 from kbioxlm.training.checkpoints import check_checkpoint
-from kbioxlm.training.device import trainer_device
-from kbioxlm.training.examples import MaskedExamples, PaddingCollator
-from kbioxlm.training.features import LEVELS, load_level
+from kbioxlm.training.corpus_checks import check_coverage, check_levels
+from kbioxlm.training.device import hardware, is_main_process, training_accelerator
+from kbioxlm.training.encoded import EncodedLevel, encoded_level
+from kbioxlm.training.examples import MaskedSteps, strata_of
+from kbioxlm.training.loop import Optimization, optimize
 from kbioxlm.training.masking import MaskingRule
-from kbioxlm.training.plots import loss_curve
-from kbioxlm.training.runs import REPORT, fingerprint, finished_report, refuse_to_replace, resume_point, work_folder
-from kbioxlm.training.starting_points import ModelShape, frequent_pieces, model_of_checkpoint, model_of_shape
+from kbioxlm.training.model_card import model_card
+from kbioxlm.training.plots import objective_curves
+from kbioxlm.training.pretrain_recipe import PretrainRecipe
+from kbioxlm.training.runs import (
+    REPORT,
+    disk_errors,
+    fingerprint,
+    finished_report,
+    refuse_to_replace,
+    resume_point,
+    work_folder,
+)
+from kbioxlm.training.saved_state import whole_weights
+from kbioxlm.training.schedule import Plan, mean_length
+from kbioxlm.training.starting_points import model_of_checkpoint, model_of_shape
 from kbioxlm.training.tokenizer import load_tokenizer
-
-
-class PretrainRecipe(Recipe):
-    """What `train.py pretrain` does."""
-
-    output: Path = Field(description="folder of the pretrained model")
-    corpora: Path = Field(description="folder written by aligned_corpora.py")
-    checkpoint: str | None = Field(default=None, description="folder or Hub id to start from, with its tokenizer")
-    tokenizer: str | None = Field(default=None, description="tokenizer of a model from scratch")
-    shape: ModelShape | None = Field(default=None, description="shape of a model from scratch")
-    mlm_vocab_size: PositiveInt | None = Field(
-        default=None, description="rows of the reduced MLM head: the corpora's most frequent pieces; null: all pieces"
-    )
-    shares: dict[str, PositiveFloat] = Field(description=f"share of the examples by level; levels are {LEVELS}")
-    steps: PositiveInt = Field(description="optimizer steps")
-    batch_size: PositiveInt = Field(description="examples in a step")
-    learning_rate: PositiveFloat = Field(description="peak; rises linearly, then falls linearly to 0")
-    warmup_steps: NonNegativeInt
-    weight_decay: NonNegativeFloat = 0.01
-    max_length: PositiveInt = Field(default=128, ge=8, description="pieces in an example")
-    mask_rate: float = Field(default=0.15, gt=0, lt=1, description="share of monolingual pieces masked (A.1)")
-    aligned_mask_rate: float = Field(default=0.15, gt=0, lt=1, description="share of aligned pieces masked (3.1.2)")
-    max_entity_pieces: PositiveInt = Field(default=3, description="longest entity masked on monolingual text (A.1)")
-    seed: int = 13
-    bf16: bool | None = Field(default=None, description="bfloat16 autocast; null: where the machine is fast at it")
-    save_steps: PositiveInt = Field(default=500, description="a killed run goes on from the last multiple of this")
-    workers: NonNegativeInt = Field(default=0, description="loader processes beside the training process")
-
-    @field_validator("shares")
-    @classmethod
-    def _known_levels(cls, shares: dict[str, float]) -> dict[str, float]:
-        unknown = sorted(set(shares) - set(LEVELS))
-        if unknown or not shares:
-            raise ValueError(f"levels among {', '.join(LEVELS)}, not {', '.join(unknown) or 'none'}")
-        return {level: shares[level] for level in LEVELS if level in shares}
+from kbioxlm.training.trackers import TENSORBOARD, Trackers, require_trackers
+from kbioxlm.training.vocabulary import frequent_pieces, use_vocabulary
+from kbioxlm.training.vocabulary_report import coverage
 
 
 def pretrain(recipe: PretrainRecipe) -> dict[str, Any]:
-    """Pretrain as `recipe` says and write model, tokenizer, loss plot and report to its output.
+    """Pretrain as `recipe` says and write model, tokenizer, card, curves and report to its output.
 
     A run that was killed goes on from its last checkpoint; a finished one with the same recipe and the same
-    inputs is not run again.
+    inputs is not run again, but its card is written anew, and it is uploaded if the recipe says so.
 
     Returns:
         the content of `report.json`.
 
     Raises:
-        InputError: anything wrong with the recipe or its inputs, before training starts.
+        InputError: anything wrong with the recipe or its inputs, before training starts; a loss that is not finite;
+            a full disk.
     """
     started = time.perf_counter()
     identity = {
-        "recipe": json.loads(recipe.model_dump_json()),
+        "recipe": recipe.decisive(),
         "inputs": {
             name: fingerprint(path)
             for name, path in (
                 ("corpora", recipe.corpora), ("checkpoint", recipe.checkpoint), ("tokenizer", recipe.tokenizer),
+                ("mlm_vocabulary", recipe.mlm_vocabulary),
             )
             if path is not None
         },
     }  # fmt: skip
-    finished = finished_report(recipe.output, identity)
-    if finished is not None:
-        return finished
+    if recipe.push_to_hub is not None:
+        require_repository(recipe.push_to_hub, "recipe, push_to_hub")
+    require_trackers(recipe.report_to)
+    report = finished_report(recipe.output, identity)
+    if report is None:
+        report = _run(recipe, identity, started)
+    if is_main_process():
+        _publish(recipe, report)
+    return report
+
+
+def _run(recipe: PretrainRecipe, identity: dict[str, Any], started: float) -> dict[str, Any]:
+    accelerator = training_accelerator(recipe.bf16)
     set_seed(recipe.seed)
     tokenizer = _load_tokenizer(recipe)
-    levels = {level: load_level(recipe.corpora, level) for level in recipe.shares}
+    levels = [
+        encoded_level(recipe.corpora, level, tokenizer, recipe.max_length, recipe.cache, recipe.workers)
+        for level in recipe.shares
+    ]
+    check_levels(recipe.corpora, levels)
     model = _load_model(recipe, tokenizer, levels)
-    reduced = model.lm_head.token_ids
-    rule = masking_rule(recipe, tokenizer, np.arange(len(tokenizer)) if reduced is None else reduced.numpy())
-    examples = MaskedExamples(
-        levels, recipe.shares, recipe.steps, recipe.batch_size, recipe.seed, rule, tokenizer, recipe.max_length
+    parameters = model.num_parameters()
+    predictable = _predictable(model, tokenizer)
+    check_coverage(
+        recipe.corpora, levels, predictable, tokenizer.all_special_ids, tokenizer.unk_token_id, recipe.least_coverage
     )
+    steps = _masked_steps(recipe, levels, predictable, tokenizer, accelerator)
     work = work_folder(recipe.output)
-    resumed = resume_point(work, identity)
-    trainer = _PretrainTrainer(
-        model=model,
-        args=_arguments(recipe, work),
-        train_dataset=examples,
-        data_collator=PaddingCollator(tokenizer.pad_token_id),
-    )
-    trainer.train(resume_from_checkpoint=resumed)
-    seconds = time.perf_counter() - started
+    with accelerator.main_process_first():
+        found = resume_point(work, identity)
+    resumed = None if found is None else Path(found)
+    set_seed(recipe.seed + accelerator.process_index)  # each process drops out units of its own
+    with Trackers(
+        recipe.report_to if accelerator.is_main_process else [], work, recipe.output.name, identity["recipe"], resumed
+    ) as trackers:
+        trained, state = optimize(accelerator, model, steps, _optimization(recipe), work, resumed, trackers.log)
+    spent_before = state.seconds - state.seconds_here
     report = {
         "task": "pretraining",
         **identity,
         "seed": recipe.seed,
-        "parameters": model.num_parameters(),
-        "examples": {level: int((examples.plan[:, 0] == i).sum()) for i, level in enumerate(levels)},
-        "pieces": trainer.state.num_input_tokens_seen,
-        "seconds": round(seconds, 1),
-        "training_seconds": round(trainer.state.log_history[-1].get("train_runtime", seconds), 1),
-        "history": trainer.state.log_history,
+        "languages": sorted({language for level in levels for language in level.rows_of}),
+        "parameters": parameters,
+        "coverage": coverage(levels, predictable, tokenizer),
+        "hardware": hardware(accelerator),
+        "batch": {"examples": steps.plan.batch_size, "pieces": round(state.pieces / recipe.steps, 1)},
+        "examples": {levels[number].name: count for number, count in steps.plan.examples().items()},
+        "pieces": state.pieces,
+        "seconds": round(spent_before + time.perf_counter() - started, 1),
+        "training_seconds": round(state.seconds, 3),
+        "history": state.history,
     }
-    with written_beside(recipe.output) as draft:
-        trainer.model.save_pretrained(draft)
-        tokenizer.save_pretrained(draft)
-        loss_curve(trainer.state.log_history, draft / "loss.png", f"Pretraining on {', '.join(levels)}")
-        write_json(draft / REPORT, report)
-    shutil.rmtree(work)
+    weights = whole_weights(accelerator, trained)
+    if accelerator.is_main_process:
+        with disk_errors(recipe.output, "the model", f"the last checkpoint is in {work}"):
+            _write(recipe, model.config, weights, tokenizer, report, work)
+    accelerator.wait_for_everyone()
     return report
 
 
-class _PretrainTrainer(Trainer):
-    """Trainer that logs the three losses of equation 4 beside their sum."""
-
-    _parts = ("entity_loss", "relation_loss", "passage_loss")
-
-    def __init__(self, *args: Any, **kwargs: Any):
-        super().__init__(*args, **kwargs)
-        self.model_accepts_loss_kwargs = False  # each loss is a mean over its own positions
-        self._sums = dict.fromkeys(self._parts, 0.0)
-        self._count = 0
-
-    def compute_loss(self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, **_: Any) -> Any:
-        outputs = model(**inputs)
-        for part in self._parts:
-            self._sums[part] += float(outputs[part].detach())
-        self._count += 1
-        return (outputs.loss, outputs) if return_outputs else outputs.loss
-
-    def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
-        if "loss" in logs and self._count:
-            logs |= {part: round(self._sums[part] / self._count, 4) for part in self._parts}
-            self._sums, self._count = dict.fromkeys(self._parts, 0.0), 0
-        super().log(logs, *args, **kwargs)
+def _write(
+    recipe: PretrainRecipe,
+    config: KBioXLMConfig,
+    weights: dict[str, torch.Tensor],
+    tokenizer: PreTrainedTokenizerBase,
+    report: dict[str, Any],
+    work: Path,
+) -> None:
+    with written_beside(recipe.output) as draft:
+        whole = KBioXLMForPreTraining(config)  # the trained one may be in parts, on several devices
+        whole.load_state_dict(weights)
+        whole.save_pretrained(draft)
+        tokenizer.save_pretrained(draft)
+        title = f"Pretraining on {', '.join(recipe.shares)}"
+        objective_curves(report["history"], draft / "loss.png", title)
+        if (work / TENSORBOARD).is_dir():
+            shutil.copytree(work / TENSORBOARD, draft / TENSORBOARD)
+        write_json(draft / REPORT, report)
+    shutil.rmtree(work)
 
 
-def masking_rule(
-    recipe: PretrainRecipe, tokenizer: PreTrainedTokenizerBase, predictable: NDArray[np.int64]
-) -> MaskingRule:
-    """The rule of `recipe`; random replacements come from the input ids `predictable`, special ones left out."""
-    return MaskingRule(
-        mask_id=tokenizer.mask_token_id,
-        random_ids=np.setdiff1d(predictable, tokenizer.all_special_ids),
-        rate=recipe.mask_rate,
-        aligned_rate=recipe.aligned_mask_rate,
-        max_entity_pieces=recipe.max_entity_pieces,
-    )
+def _publish(recipe: PretrainRecipe, report: dict[str, Any]) -> None:
+    """Write the card if it says anything new, and upload everything if the recipe says so."""
+    path, card = recipe.output / CARD, model_card(report, recipe.card, recipe.push_to_hub)
+    if not path.is_file() or path.read_text(encoding="utf-8") != card:
+        with disk_errors(recipe.output, "the card", "the model is finished"), written_beside(path) as draft:
+            draft.write_text(card, encoding="utf-8")
+    if recipe.push_to_hub is not None:
+        url = push_to_hub(
+            recipe.output, recipe.push_to_hub, recipe.hub_private, f"{recipe.steps} steps of pretraining",
+            kind="model", outdated=None, place="recipe, push_to_hub",
+        )  # fmt: skip
+        print(f"uploaded to {url}", file=sys.stderr)
 
 
-def _arguments(recipe: PretrainRecipe, work: Path) -> TrainingArguments:
-    return TrainingArguments(
-        output_dir=str(work),
-        max_steps=recipe.steps,
-        per_device_train_batch_size=recipe.batch_size,
+def _predictable(model: KBioXLMForPreTraining, tokenizer: PreTrainedTokenizerBase) -> NDArray[np.bool_]:
+    """Whether the model's head has a row for each piece, `(vocabulary,)`."""
+    kept = model.lm_head.token_ids
+    predictable = np.full(len(tokenizer), kept is None)
+    if kept is not None:
+        predictable[kept[kept < len(tokenizer)].numpy()] = True
+    return predictable
+
+
+def _masked_steps(
+    recipe: PretrainRecipe,
+    levels: Sequence[EncodedLevel],
+    predictable: NDArray[np.bool_],
+    tokenizer: PreTrainedTokenizerBase,
+    accelerator: Accelerator,
+) -> MaskedSteps:
+    strata = strata_of(levels, recipe.shares)
+    if recipe.batch_pieces is None:
+        batch_size = recipe.batch_size
+    else:
+        batch_size = max(1, round(recipe.batch_pieces / mean_length(strata)))
+    assert batch_size is not None  # the recipe has one of both
+    return MaskedSteps(
+        levels, Plan(strata, recipe.steps, batch_size, recipe.seed), masking_rule(recipe, tokenizer, predictable),
+        recipe.seed, tokenizer.pad_token_id, recipe.micro_batch,
+        accelerator.num_processes, accelerator.process_index,
+    )  # fmt: skip
+
+
+def _optimization(recipe: PretrainRecipe) -> Optimization:
+    return Optimization(
+        steps=recipe.steps,
         learning_rate=recipe.learning_rate,
         warmup_steps=recipe.warmup_steps,
         weight_decay=recipe.weight_decay,
-        optim="adamw_torch_fused",
-        train_sampling_strategy="sequential",  # the plan is the order
-        logging_steps=max(1, recipe.steps // 100),
+        max_gradient_norm=recipe.max_gradient_norm,
+        logging_steps=recipe.logging_steps or max(1, recipe.steps // 100),
         save_steps=recipe.save_steps,
-        save_total_limit=1,
-        seed=recipe.seed,
-        include_num_input_tokens_seen="non_padding",
-        remove_unused_columns=False,
-        dataloader_num_workers=recipe.workers,
-        report_to="none",
-        **trainer_device(recipe.bf16),
+        workers=recipe.workers,
+        compiled=recipe.torch_compile,
+    )
+
+
+def masking_rule(
+    recipe: PretrainRecipe, tokenizer: PreTrainedTokenizerBase, predictable: NDArray[np.bool_]
+) -> MaskingRule:
+    """The rule of `recipe`; labels and random replacements are `predictable` pieces, special ones left out."""
+    predictable = predictable.copy()
+    predictable[tokenizer.all_special_ids] = False  # `<unk>` too: it stands for any character
+    return MaskingRule(
+        mask_id=tokenizer.mask_token_id,
+        random_ids=np.flatnonzero(predictable),
+        predictable=predictable,
+        rate=recipe.mask_rate,
+        aligned_rate=recipe.aligned_mask_rate,
+        max_entity_pieces=recipe.max_entity_pieces,
     )
 
 
@@ -208,7 +245,7 @@ def _load_tokenizer(recipe: PretrainRecipe) -> PreTrainedTokenizerBase:
 
 
 def _load_model(
-    recipe: PretrainRecipe, tokenizer: PreTrainedTokenizerBase, levels: dict[str, datasets.Dataset]
+    recipe: PretrainRecipe, tokenizer: PreTrainedTokenizerBase, levels: Sequence[EncodedLevel]
 ) -> KBioXLMForPreTraining:
     if recipe.shape is not None:
         model = model_of_shape(recipe.shape, tokenizer)
@@ -230,5 +267,18 @@ def _load_model(
             f"{model.config.mlm_vocab_size} rows already", "leave mlm_vocab_size out",
         )  # fmt: skip
     if recipe.mlm_vocab_size is not None and model.config.mlm_vocab_size is None:
-        model.reduce_mlm_head(torch.from_numpy(frequent_pieces(levels, recipe.mlm_vocab_size, tokenizer)))
+        kept = frequent_pieces(levels, recipe.mlm_vocab_size, tokenizer)
+        model.reduce_mlm_head(torch.from_numpy(kept))
+    if recipe.mlm_vocabulary is not None:
+        use_vocabulary(model, recipe.mlm_vocabulary, tokenizer)
+    if recipe.attn_implementation is not None:
+        try:
+            model.set_attn_implementation(recipe.attn_implementation)
+        except (ImportError, ValueError) as error:
+            raise InputError(
+                "recipe", f"attn_implementation {recipe.attn_implementation!r} cannot be used here ({error})",
+                "leave it out",
+            ) from error  # fmt: skip
+    if recipe.gradient_checkpointing:
+        model.activation_checkpointing_enable(activation_checkpointing_kwargs={"use_reentrant": False})
     return model

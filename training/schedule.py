@@ -1,7 +1,7 @@
-"""Which examples a run sees, in which order: settled before it starts, from the seed alone.
+"""Which examples a run sees, in which order: settled by the recipe and the seed, and computed when it is needed.
 
-A batch's position fixes its examples and their masks, so a killed run that continues at batch n sees what it
-would have seen, and any number of loader workers gives the same batches.
+The plan has no state. A step and a place in it give an example, whoever asks: a killed run that continues at step n
+sees what it would have seen, and any number of processes and loader workers sees the same batches.
 """
 
 from __future__ import annotations
@@ -12,59 +12,107 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-_BUCKET = 64  # batches that are sorted by length together
+from kbioxlm.training.counter_random import permuted
+
+_BLOCK = 4096  # turns of a stratum that are computed together
 
 
 @dataclass(frozen=True)
-class Pool:
-    """The rows of one level.
+class Stratum:
+    """Rows that are drawn alike: those of one level in one language.
 
     Args:
-        lengths: pieces of each row, `(rows,)`.
-        languages: language of each row, `(rows,)`.
-        share: the level's part of the examples, relative to the other levels'.
+        rows: their numbers in the level, `(rows,)`; may be memory-mapped.
+        level: number of the level.
+        mean_length: pieces in a row, on average.
+        share: the stratum's part of the run's pieces, relative to the other strata's.
     """
 
-    lengths: NDArray[np.integer]
-    languages: NDArray[np.str_]
+    rows: NDArray[np.int64]
+    level: int
+    mean_length: float
     share: float
 
 
-def plan_batches(pools: Sequence[Pool], steps: int, batch_size: int, seed: int) -> NDArray[np.int64]:
-    """The examples of a whole run, in order.
+class Plan:
+    """The examples of a whole run.
 
-    Each level contributes its share of the examples, and each language an equal part of that, however much text
-    it has; rows are gone round in a new order each time. Examples of similar length share a batch, so that
-    little padding is computed; the batches come in random order.
+    Shares are of pieces, not of examples: a stratum gives examples in proportion to its share divided by the mean
+    length of its rows, so that names beside their translations take no more of a run than was meant for them
+    ("equal proportion", section 3.1.4; Table 1 counts tokens too). Every batch holds the strata in these proportions,
+    as closely as whole examples allow, because a loss is a mean over a batch: in a batch of short examples alone each
+    piece would weigh more. Rows of a stratum are gone round, each round in a new order.
 
-    Returns:
-        `(steps * batch_size, 2)`: number of the pool, and row in it.
+    Args:
+        strata: where examples come from.
+        steps: batches of the run.
+        batch_size: examples in a batch.
+        seed: decides the orders.
     """
-    rng = np.random.default_rng(seed)
-    total = steps * batch_size
-    parts = []
-    for number, (pool, count) in enumerate(zip(pools, _split(total, [pool.share for pool in pools]), strict=True)):
-        languages = np.unique(pool.languages)
-        for language, part in zip(languages, _split(count, [1.0] * len(languages)), strict=True):
-            rows = _rounds(np.flatnonzero(pool.languages == language), part, rng)
-            parts.append(np.stack([np.full(part, number), rows, pool.lengths[rows]], axis=1))
-    examples = rng.permutation(np.concatenate(parts))
-    bucket = _BUCKET * batch_size
-    batches = []
-    for start in range(0, total, bucket):
-        group = examples[start : start + bucket]
-        batches += np.split(group[np.argsort(group[:, 2], kind="stable")], range(batch_size, len(group), batch_size))
-    order = rng.permutation(len(batches))
-    return np.concatenate([batches[i] for i in order])[:, :2]
+
+    def __init__(self, strata: Sequence[Stratum], steps: int, batch_size: int, seed: int):
+        self.steps = steps
+        self.batch_size = batch_size
+        self._strata = strata
+        self._seed = seed
+        self._blocks: dict[tuple[int, int], NDArray[np.int64]] = {}  # the last one of each stratum
+        self._before = _prefixes(example_shares(strata), steps, batch_size)  # (steps + 1, strata)
+
+    def step(self, number: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Level and row of each example of a step, `(batch,)` each."""
+        levels, rows = [], []
+        for index, stratum in enumerate(self._strata):
+            first, last = self._before[number : number + 2, index].tolist()
+            for block in range(first // _BLOCK, -(-last // _BLOCK)):
+                start = block * _BLOCK
+                rows.append(self._block(index, block)[max(first - start, 0) : last - start])
+            levels.append(np.full(last - first, stratum.level))
+        return np.concatenate(levels), np.concatenate(rows)
+
+    def _block(self, index: int, block: int) -> NDArray[np.int64]:
+        """The rows that stratum `index` gives in its turns from `block * _BLOCK` on, `(_BLOCK,)`."""
+        if (index, block) not in self._blocks:
+            self._blocks = {key: rows for key, rows in self._blocks.items() if key[0] != index}
+            stratum = self._strata[index]
+            rounds, places = np.divmod(np.arange(block * _BLOCK, (block + 1) * _BLOCK), len(stratum.rows))
+            self._blocks[index, block] = stratum.rows[permuted(places, len(stratum.rows), self._seed, index, rounds)]
+        return self._blocks[index, block]
+
+    def examples(self) -> dict[int, int]:
+        """Examples of the whole run by level."""
+        counts: dict[int, int] = {}
+        for stratum, count in zip(self._strata, self._before[-1].tolist(), strict=True):
+            counts[stratum.level] = counts.get(stratum.level, 0) + count
+        return counts
 
 
-def _split(total: int, shares: Sequence[float]) -> NDArray[np.int64]:
-    """`total` in whole parts proportional to `shares`."""
-    bounds = np.round(np.cumsum(shares) / np.sum(shares) * total).astype(np.int64)
-    return np.diff(bounds, prepend=0)
+def example_shares(strata: Sequence[Stratum]) -> NDArray[np.float64]:
+    """Each stratum's part of the examples, `(strata,)`; they add up to 1."""
+    shares = np.array([stratum.share / stratum.mean_length for stratum in strata])
+    return shares / shares.sum()
 
 
-def _rounds(rows: NDArray[np.int64], count: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """`count` of `rows`, going round them, each round in a new order."""
-    rounds = -(-count // len(rows))
-    return np.concatenate([rng.permutation(rows) for _ in range(rounds)] or [rows])[:count]
+def mean_length(strata: Sequence[Stratum]) -> float:
+    """Pieces in an example of the mixture, on average."""
+    return float(example_shares(strata) @ np.array([stratum.mean_length for stratum in strata]))
+
+
+def _prefixes(shares: NDArray[np.float64], steps: int, batch_size: int) -> NDArray[np.int64]:
+    """How many examples of each stratum come before each step, `(steps + 1, strata)`.
+
+    Example i of a stratum is due at (i + 1/2) / share; examples come in the order of these times. A row holds the
+    first `step * batch_size` of them, so that rows never fall and no stratum is ever a whole example early or late
+    by more than the others allow.
+    """
+    totals = np.arange(steps + 1) * batch_size  # (steps + 1,)
+    counts = np.floor(shares * totals[:, None] + 0.5).astype(np.int64)
+    rows = np.arange(steps + 1)
+    while True:
+        excess = counts.sum(axis=1) - totals
+        if not excess.any():
+            return counts
+        last = np.where(counts > 0, (counts - 0.5) / shares, -np.inf)
+        latest = counts.shape[1] - 1 - np.argmax(last[:, ::-1], axis=1)  # of equal times the last stratum's
+        earliest = np.argmin((counts + 0.5) / shares, axis=1)  # of equal times the first stratum's
+        counts[rows, latest] -= excess > 0
+        counts[rows, earliest] += excess < 0

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+import sys
+from typing import Any
 
-import datasets
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from pydantic import Field, PositiveFloat, PositiveInt
-from tqdm import tqdm
-from transformers import PretrainedConfig, PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase
 
 from kbioxlm.common.errors import InputError
 from kbioxlm.common.recipe import Recipe
 from kbioxlm.configuration_kbioxlm import KBioXLMConfig
-from kbioxlm.modeling_kbioxlm import KBioXLMForPreTraining
+from kbioxlm.modeling_kbioxlm import KBioXLMForPreTraining, KBioXLMLMHead
 
 
 class ModelShape(Recipe):
@@ -47,17 +44,54 @@ def model_of_shape(shape: ModelShape, tokenizer: PreTrainedTokenizerBase) -> KBi
 
 
 def model_of_checkpoint(checkpoint: str) -> KBioXLMForPreTraining:
-    """An XLM-R with its LM head, or a KBioXLM checkpoint; safetensors only.
+    """An XLM-R, anything of its shape, or a KBioXLM checkpoint; safetensors only.
+
+    An encoder without any LM head gets the one of `begin_head`, and a line on standard error says so.
 
     Raises:
-        InputError: neither of them is there.
+        InputError: neither of them is there, or its weights do not fill the shape of its configuration.
     """
     try:
-        if PretrainedConfig.get_config_dict(checkpoint)[0].get("model_type") == "kbioxlm":
-            return KBioXLMForPreTraining.from_pretrained(checkpoint)
-        return KBioXLMForPreTraining.from_xlm_roberta(checkpoint)
+        loaded: Any = KBioXLMForPreTraining.from_pretrained(checkpoint, use_safetensors=True, output_loading_info=True)
     except (OSError, ValueError) as error:
-        raise InputError(checkpoint, f"cannot be loaded ({error})", "name an XLM-R or KBioXLM checkpoint") from error
+        raise InputError(
+            checkpoint, f"cannot be loaded ({error})",
+            "name an XLM-R or KBioXLM checkpoint; one that is a pickle goes through train.py convert first",
+        ) from error  # fmt: skip
+    except RuntimeError as error:  # tensors of another shape than the configuration says
+        raise InputError(
+            checkpoint, f"its weights and its config.json are of different shapes ({error})",
+            "restore the config.json that was saved with the weights",
+        ) from error  # fmt: skip
+    model, loading = loaded
+    missing = set(loading["missing_keys"])
+    head = {f"lm_head.{name}" for name, _ in model.lm_head.named_parameters()} - {"lm_head.decoder.bias"}
+    is_encoder = head - {"lm_head.decoder.weight"} <= missing and not any(key.startswith("roberta.") for key in missing)
+    if is_encoder and model.lm_head.token_ids is None:
+        print(f"{checkpoint}: no masked-language-model head; it begins as the embedding", file=sys.stderr)
+        begin_head(model)
+        return model
+    absent = sorted(key for key in missing if key.startswith(("roberta.", "lm_head.")))
+    if absent:
+        raise InputError(
+            checkpoint, f"{len(absent)} weights are missing, {absent[0]!r} among them",
+            "name a checkpoint that train.py pretrain or convert wrote, or an XLM-R with its LM head",
+        )  # fmt: skip
+    return model
+
+
+@torch.no_grad()
+def begin_head(model: KBioXLMForPreTraining) -> None:
+    """Give an encoder that has no LM head one to begin with: the embedding alone, straight on the hidden states.
+
+    That is where the authors' reduced head begins as well (their `scale_model.py`), and nothing in it is random. The
+    rows are those of the embedding itself until the head is reduced.
+    """
+    model.config.mlm_head_transform = False
+    model.config.mlm_vocab_size = None
+    model.lm_head = KBioXLMLMHead(model.config).to(model.get_input_embeddings().weight)
+    model.lm_head.decoder.bias = model.lm_head.bias
+    model.lm_head.decoder.weight = model.get_input_embeddings().weight
 
 
 def _start_positions_as_waves(positions: torch.nn.Embedding, config: KBioXLMConfig) -> None:
@@ -73,18 +107,3 @@ def _start_positions_as_waves(positions: torch.nn.Embedding, config: KBioXLMConf
     with torch.no_grad():
         positions.weight.copy_(waves)
         positions.weight[config.pad_token_id] = 0
-
-
-def frequent_pieces(
-    levels: Mapping[str, datasets.Dataset], size: int, tokenizer: PreTrainedTokenizerBase, batch_size: int = 1000
-) -> NDArray[np.int64]:
-    """The `size` most frequent pieces of the corpora, special ones left out, in order of their ids: `(size,)`."""
-    counts = np.zeros(len(tokenizer), dtype=np.int64)
-    for level, rows in levels.items():
-        for first in tqdm(range(0, len(rows), batch_size), desc=f"counting pieces of {level}", unit="batch"):
-            batch = rows[first : first + batch_size]
-            texts = batch["text"] + [text for text in batch["text_pair"] if text is not None]
-            for ids in tokenizer(texts, return_attention_mask=False, verbose=False)["input_ids"]:
-                counts += np.bincount(ids, minlength=len(tokenizer))
-    counts[tokenizer.all_special_ids] = -1
-    return np.sort(np.argsort(-counts, kind="stable")[:size])

@@ -26,7 +26,7 @@ def experiment_table(report: dict[str, Any]) -> str:
             f"{first['n']:,}",
         ]
     )
-    lines = _markdown(rows)
+    lines = markdown_rows(rows)
     if first["probes"][0]:
         probes = [["alignment (%)", *arms, "N", "chance"]]
         for name, path, title in _figures(first["probes"][0]):
@@ -34,7 +34,7 @@ def experiment_table(report: dict[str, Any]) -> str:
             figures = [_mean([_at(run[name], path) for run in values["probes"]]) for values in arms.values()]
             chance = f"{cell['chance']:.2f}" if path.endswith("value") else "–"
             probes.append([title, *figures, f"{cell['n']:,}", chance])
-        lines += ["", *_markdown(probes)]
+        lines += ["", *markdown_rows(probes)]
     stage2, finetuning = (report[key] for key in ("pretraining_seeds", "finetuning_seeds"))
     several = len(stage2) * len(finetuning) > 1
     spread = "± is the sample standard deviation over them" if several else "no spread"
@@ -77,7 +77,9 @@ def _mean(values: list[float]) -> str:
     return _score({"f1": statistics.fmean(values), "spread": spread})
 
 
-def _markdown(rows: list[list[str]]) -> list[str]:
+def markdown_rows(rows: list[list[str]]) -> list[str]:
+    """Lines of a Markdown table from its rows, the first of which is its head; a `|` in a cell does not end it."""
+    rows = [[cell.replace("|", "\\|") for cell in row] for row in rows]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     aligned = [
         "| "

@@ -13,6 +13,7 @@ from kbioxlm.common.errors import InputError
 from kbioxlm.configuration_kbioxlm import KBioXLMConfig
 from kbioxlm.dataset_scripts.benchmarks.iob import Span
 from kbioxlm.modeling_kbioxlm import KBioXLMForTokenClassification
+from kbioxlm.training.adapters import is_adapter, merged, read_adapter
 from kbioxlm.training.batching import by_length, pad, padded_inputs
 from kbioxlm.training.checkpoints import load_whole, weight_files
 from kbioxlm.training.encoder_tagger import EncoderTagger, EncoderTaggerConfig
@@ -56,7 +57,11 @@ def prepare(
 
 
 def load_tagger(
-    checkpoint: str, tags: Sequence[str] | None = None, use_crf: bool = True, convert_pickle: bool = False
+    checkpoint: str,
+    tags: Sequence[str] | None = None,
+    use_crf: bool = True,
+    convert_pickle: bool = False,
+    merge: bool = True,
 ) -> tuple[Tagger, PreTrainedTokenizerBase]:
     """A tagger and its tokenizer.
 
@@ -66,11 +71,17 @@ def load_tagger(
             None: the checkpoint is a tagger already.
         use_crf: whether a new head has a CRF.
         convert_pickle: read a pickle where there are no safetensors, without its code.
+        merge: an adapter is merged into its base; otherwise it stays apart, as a `PeftModel`.
 
     Raises:
         InputError: nothing there, no tokenizer, no encoder weights, or no trained head where one is needed.
     """
-
+    if tags is None and is_adapter(checkpoint):
+        adapter = read_adapter(checkpoint)
+        use_crf = adapter.config.get("use_crf", True)
+        model, tokenizer = load_tagger(adapter.base, adapter.labels, use_crf, adapter.convert_pickle)
+        adapted = adapter.put_on(model, trainable=not merge)
+        return merged(adapted) if merge else adapted, tokenizer
     remedy = "name a fine-tuned tagger" if tags is None else "name an encoder whose weights are all there"
 
     def load() -> tuple[PreTrainedModel, set[str]]:
@@ -87,14 +98,18 @@ def load_tagger(
         # The encoder alone: a head the checkpoint has may be for other tags.
         encoder, missing = load_encoder(checkpoint, weight_files(convert_pickle))
         if ours:
-            model = KBioXLMForTokenClassification(KBioXLMConfig.from_pretrained(checkpoint, **head))
-            model.roberta = encoder
+            model = new_tagger(KBioXLMConfig.from_pretrained(checkpoint, **head))
         else:
-            model = EncoderTagger(EncoderTaggerConfig(encoder=encoder.config.to_dict(), **head))
-            model.encoder = encoder
+            model = new_tagger(EncoderTaggerConfig(encoder=encoder.config.to_dict(), **head))
+        setattr(model, model.base_model_prefix, encoder)
         return model, missing
 
     return load_whole(checkpoint, load, remedy, convert_pickle and tags is not None)
+
+
+def new_tagger(config: KBioXLMConfig | EncoderTaggerConfig) -> Tagger:
+    """A tagger of the kind that `config` is for, with random weights."""
+    return KBioXLMForTokenClassification(config) if isinstance(config, KBioXLMConfig) else EncoderTagger(config)
 
 
 def predict(model: Tagger, prepared: Prepared, batch_size: int = 64, bf16: bool = False) -> list[tuple[Span, ...]]:

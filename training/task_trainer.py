@@ -14,7 +14,7 @@ from kbioxlm.training.encoders import encoder_of
 from kbioxlm.training.tasks.task import PreparedData, Scored, Task
 
 if TYPE_CHECKING:
-    from kbioxlm.training.finetuning import FinetuneRecipe
+    from kbioxlm.training.finetune_recipe import FinetuneRecipe
 
 
 def training_arguments(recipe: FinetuneRecipe, work: Path, windows: int) -> TrainingArguments:

@@ -1,10 +1,7 @@
 """A checkpoint without the pieces that its languages do not use: same model, smaller embedding.
 
-XLM-R's embedding has a row for each of 250,002 pieces of a hundred languages, 192 of its 278 million parameters. A
-text is *covered* if all pieces it was cut into before are kept; it is then cut into the same pieces as before, since
-the best path of a Unigram model stays the best among fewer. Two kinds of pieces are kept for that to hold: every
-single character of a kept piece (or the tokenizer would weigh `<unk>` against it) and a piece of the lowest score
-(which the score of `<unk>` is made from).
+XLM-R's embedding has a row for each of 250,002 pieces of a hundred languages, 192 of its 278 million parameters. What
+is kept so that nothing changes for the text of some languages is said in `trimmed_model`.
 """
 
 from __future__ import annotations
@@ -21,7 +18,6 @@ import torch
 from numpy.typing import NDArray
 from pydantic import Field, PositiveInt
 from tokenizers import Tokenizer
-from torch import nn
 from tqdm import tqdm
 from transformers import PreTrainedTokenizerBase
 
@@ -30,11 +26,14 @@ from kbioxlm.common.files import read_json_lines, write_json, written_beside
 from kbioxlm.common.recipe import Recipe
 from kbioxlm.configuration_kbioxlm import KBioXLMConfig
 from kbioxlm.dataset_scripts.folder import markdown_table
-from kbioxlm.modeling_kbioxlm import KBioXLMForPreTraining, KBioXLMLMHead
+from kbioxlm.modeling_kbioxlm import KBioXLMForSequenceClassification, KBioXLMForTokenClassification
 from kbioxlm.training.checkpoints import check_checkpoint
+from kbioxlm.training.classifier import load_classifier
 from kbioxlm.training.runs import REPORT, fingerprint, finished_report, refuse_to_replace
 from kbioxlm.training.starting_points import model_of_checkpoint
+from kbioxlm.training.tagger import load_tagger
 from kbioxlm.training.tokenizer import load_tokenizer
+from kbioxlm.training.trimmed_model import Trimmable, kept_pieces, trim_model, trimmed_backend
 
 BATCH = 512
 PARITY_TEXTS = 64  # of each language
@@ -44,7 +43,9 @@ class TrimRecipe(Recipe):
     """What `train.py trim-vocabulary` keeps."""
 
     output: Path = Field(description="folder of the trimmed model and its tokenizer")
-    checkpoint: str = Field(description="folder or Hub id of an XLM-R or KBioXLM with its tokenizer")
+    checkpoint: str = Field(
+        description="folder or Hub id of an XLM-R or KBioXLM, fine-tuned ones too, with its tokenizer"
+    )
     texts: list[Path] = Field(
         min_length=1, description="JSON-lines files of `text` and `lang` in all languages that the model is to keep"
     )
@@ -81,8 +82,7 @@ def trim_vocabulary(recipe: TrimRecipe) -> dict[str, Any]:
     finished = finished_report(recipe.output, identity)
     if finished is not None:
         return finished
-    model = model_of_checkpoint(recipe.checkpoint)
-    tokenizer = load_tokenizer(recipe.checkpoint, KBioXLMConfig.from_pretrained(recipe.checkpoint))
+    model, tokenizer = _loaded(recipe.checkpoint)
     counts = _count(recipe, tokenizer)
     kept = kept_pieces(tokenizer, np.sum(list(counts.pieces.values()), axis=0), recipe.min_count)
     trimmed_tokenizer = trimmed_backend(tokenizer, kept)
@@ -109,84 +109,15 @@ def trim_vocabulary(recipe: TrimRecipe) -> dict[str, Any]:
     return report
 
 
-def kept_pieces(tokenizer: PreTrainedTokenizerBase, counts: NDArray[np.int64], min_count: int) -> NDArray[np.int64]:
-    """Ids of the pieces to keep, `(kept,)`, in increasing order.
-
-    Args:
-        counts: how often the texts hold each piece, `(vocabulary,)`.
-
-    Raises:
-        InputError: a tokenizer that is not Unigram.
-    """
-    vocabulary = _model_of(tokenizer.backend_tokenizer)["vocab"]
-    keep = np.zeros(len(tokenizer), dtype=bool)
-    keep[: len(counts)] = counts >= min_count
-    keep[tokenizer.all_special_ids] = True
-    ids = {piece: number for number, (piece, _) in enumerate(vocabulary)}
-    for number in np.flatnonzero(keep):
-        if number < len(vocabulary) and number not in tokenizer.all_special_ids:
-            for character in vocabulary[number][0]:
-                if character in ids:
-                    keep[ids[character]] = True
-    keep[min(range(len(vocabulary)), key=lambda number: vocabulary[number][1])] = True
-    return np.flatnonzero(keep)
-
-
-def trimmed_backend(tokenizer: PreTrainedTokenizerBase, kept: NDArray[np.int64]) -> Tokenizer:
-    """The tokenizer with the pieces `kept` alone, numbered in their order."""
-    content = json.loads(tokenizer.backend_tokenizer.to_str())
-    new = {int(old): number for number, old in enumerate(kept)}
-    vocabulary = content["model"]["vocab"]
-    content["model"]["vocab"] = [vocabulary[old] for old in kept if old < len(vocabulary)]
-    content["model"]["unk_id"] = new[content["model"]["unk_id"]]
-    content["added_tokens"] = [
-        {**token, "id": new[token["id"]]} for token in content["added_tokens"] if token["id"] in new
-    ]
-    for token in (content.get("post_processor") or {}).get("special_tokens", {}).values():
-        token["ids"] = [new[old] for old in token["ids"]]
-    return Tokenizer.from_str(json.dumps(content, ensure_ascii=False))
-
-
-@torch.no_grad()
-def trim_model(model: KBioXLMForPreTraining, kept: NDArray[np.int64]) -> None:
-    """Keep the rows `kept` of the embedding, and those of the masked-language-model head that stand for them."""
-    ids = torch.from_numpy(kept)
-    config, head = model.config, model.lm_head
-    tied = head.token_ids is None and head.decoder.weight is model.get_input_embeddings().weight
-    rows = head.rows(ids)  # of the head, -100 where a reduced one has none
-    present = rows >= 0
-    old = model.get_input_embeddings()
-    config.pad_token_id, config.bos_token_id, config.eos_token_id = (
-        int(np.searchsorted(kept, token)) for token in (config.pad_token_id, config.bos_token_id, config.eos_token_id)
-    )
-    embeddings = nn.Embedding(len(kept), old.embedding_dim, padding_idx=config.pad_token_id).to(old.weight)
-    embeddings.weight.copy_(old.weight[ids])
-    config.vocab_size = len(kept)
-    config.mlm_vocab_size = None if head.token_ids is None else int(present.sum())
-    new = KBioXLMLMHead(config).to(head.bias)
-    if new.transforms:
-        new.dense, new.layer_norm = head.dense, head.layer_norm
-    new.decoder.weight.copy_(head.decoder.weight[rows[present]])
-    new.bias.copy_(head.bias[rows[present]])
-    new.decoder.bias = new.bias
-    if new.token_ids is not None:
-        new.token_ids = present.nonzero().squeeze(1)
-    model.set_input_embeddings(embeddings)
-    model.lm_head = new
-    if tied:
-        new.decoder.weight = embeddings.weight
-    model.eval()
-
-
-def _model_of(backend: Tokenizer) -> dict[str, Any]:
-    model = json.loads(backend.to_str())["model"]
-    if model["type"] != "Unigram" or model.get("byte_fallback"):
-        raise InputError(
-            "checkpoint",
-            f"its tokenizer is {model['type']}",
-            "only Unigram tokenizers, such as XLM-R's, can be trimmed",
-        )
-    return model
+def _loaded(checkpoint: str) -> tuple[Trimmable, PreTrainedTokenizerBase]:
+    """A tagger or classifier that was fine-tuned, else a model for pretraining, and its tokenizer."""
+    config = KBioXLMConfig.from_pretrained(checkpoint)
+    kind = next(iter(config.architectures or []), None)
+    if kind == KBioXLMForTokenClassification.__name__:
+        return load_tagger(checkpoint)
+    if kind == KBioXLMForSequenceClassification.__name__:
+        return load_classifier(checkpoint, multi_label=config.problem_type == "multi_label_classification")
+    return model_of_checkpoint(checkpoint), load_tokenizer(checkpoint, config)
 
 
 def _count(recipe: TrimRecipe, tokenizer: PreTrainedTokenizerBase) -> _Counts:
@@ -259,7 +190,7 @@ def _coverage(
 
 @torch.no_grad()
 def _hidden_states(
-    model: KBioXLMForPreTraining,
+    model: Trimmable,
     tokenizer: PreTrainedTokenizerBase,
     measured: Mapping[str, list[str]],
     kept: NDArray[np.int64],
@@ -282,7 +213,7 @@ def _hidden_states(
 
 @torch.no_grad()
 def _parity(
-    model: KBioXLMForPreTraining,
+    model: Trimmable,
     tokenizer: Tokenizer,
     reference: list[tuple[str, list[int], torch.Tensor]],
     kept: NDArray[np.int64],

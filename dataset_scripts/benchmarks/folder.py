@@ -1,4 +1,4 @@
-"""Writing annotated sentences as a data set folder: Parquet, and a card that names its configurations."""
+"""Writing benchmarks as a data set folder: Parquet, a card that names its configurations, and stats.json."""
 
 from __future__ import annotations
 
@@ -9,12 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import yaml
+from tqdm import tqdm
 
+from kbioxlm.dataset_scripts.benchmarks.card import VERSION, benchmarks_card
 from kbioxlm.dataset_scripts.benchmarks.classification import GAD_CLASSES, HALLMARKS, LabelledText
+from kbioxlm.dataset_scripts.benchmarks.clean import Change
 from kbioxlm.dataset_scripts.benchmarks.iob import Sentence
-from kbioxlm.dataset_scripts.benchmarks.published import Split
-from kbioxlm.dataset_scripts.folder import CARD, ShardWriter, dataset_folder, markdown_table, write_statistics
+from kbioxlm.dataset_scripts.benchmarks.origin import Origin
+from kbioxlm.dataset_scripts.benchmarks.parallel import PARALLEL_SCHEMA, parallel_documents
+from kbioxlm.dataset_scripts.benchmarks.published import LANGUAGES, Split
+from kbioxlm.dataset_scripts.folder import CARD, ShardWriter, dataset_folder, write_statistics
 
 _OFFSETS = [("start", pa.int32()), ("end", pa.int32())]
 NER_SCHEMA = pa.schema(
@@ -37,21 +41,21 @@ TEXT_SCHEMA = pa.schema(
         ("labels", pa.list_(pa.string())),
     ]
 )
+CHANGES_SCHEMA = pa.schema(
+    [
+        ("benchmark", pa.string()),
+        ("document", pa.string()),
+        ("published", pa.string()),
+        ("place", pa.string()),
+        ("reason", pa.string()),
+        ("other", pa.string()),
+        ("language", pa.string()),
+        ("similarity", pa.float64()),
+    ]
+)
+PARALLEL = "parallel"
+CHANGES = "changes"
 _CLASSES = {"gad": GAD_CLASSES, "hoc": HALLMARKS}
-_BODY = """# ADE, BC5CDR, GAD and HoC in English and Chinese
-
-Named entities (ADE, BC5CDR), gene-disease relations in sentences (GAD) and hallmarks of cancer in abstracts (HoC), from
-the files published by the authors of KBioXLM (arXiv 2311.11564, github.com/ngwlh-gl/KBioXLM, no licence file). Parallel
-documents have the same `document` in both languages.
-
-{table}
-
-- ADE and BC5CDR: English words are joined by one space, Chinese characters by nothing. `units` are the published lines,
-  on which scores are computed. Offsets are code points of `text`, end exclusive.
-- ADE has no validation split: the published `dev.txt` is the test set in the other language.
-- A repaired tag is an `I-` that continued nothing and now begins an entity; `repaired_units` names its units.
-- Label names, of texts in the order of the published numbers:{labels}
-"""
 
 
 def sentence_table(sentences: Sequence[Sentence]) -> pa.Table:
@@ -76,12 +80,21 @@ def text_table(texts: Sequence[LabelledText]) -> pa.Table:
     return pa.Table.from_pylist([asdict(text) for text in texts], schema=TEXT_SCHEMA)
 
 
-def write_benchmarks(splits: Sequence[Split], output: str | Path) -> dict[str, Any]:
+def write_benchmarks(
+    splits: Sequence[Split],
+    output: str | Path,
+    changes: Sequence[Change] = (),
+    origin: Origin | None = None,
+) -> dict[str, Any]:
     """Write `splits` to the folder `output`; `load_dataset(output, "ade_en")` opens a configuration.
 
+    Args:
+        splits: cleaned ones, those as published, or both; the second have configurations of their own.
+        changes: what became of documents when the splits were cleaned, the rows of the configuration `changes`.
+        origin: where the published files are from, if that is to be told.
+
     Returns:
-        `stats.json`: under `labels` the label names of every configuration, under `splits` the counts of every
-        configuration and split: documents, rows, labels (entities, or classes of texts) and so on.
+        `stats.json`, as docs/benchmarks.md describes it.
 
     Raises:
         InputError: `output` is a file, or a folder that holds something else.
@@ -89,62 +102,72 @@ def write_benchmarks(splits: Sequence[Split], output: str | Path) -> dict[str, A
     counts: dict[str, dict[str, dict[str, Any]]] = {}
     labels: dict[str, list[str]] = {}
     with dataset_folder(output) as draft:
-        for split in splits:
+        for split in tqdm(splits, desc="writing", unit="split"):
             table = sentence_table(split.sentences) if split.sentences else text_table(split.texts)
-            writer = ShardWriter(draft / split.config / split.name, table.schema)
-            writer.write(table)
-            writer.close()
+            _write(draft / split.config / split.name, table)
             counts.setdefault(split.config, {})[split.name] = _counts(split)
             labels[split.config] = _label_names(split.benchmark, splits)
-        statistics = {"labels": labels, "splits": counts}
-        (draft / CARD).write_text(_card(statistics), encoding="utf-8")
+        pairs, parallel = parallel_documents(splits)
+        tables = {
+            PARALLEL: pa.Table.from_pylist(pairs, schema=PARALLEL_SCHEMA),
+            CHANGES: pa.Table.from_pylist([asdict(change) for change in changes], schema=CHANGES_SCHEMA),
+        }
+        filled = [name for name, table in tables.items() if table.num_rows]  # load_dataset fails on an empty split
+        for name in filled:
+            _write(draft / name / "train", tables[name])
+        statistics = {
+            "version": VERSION,
+            "source": {"url": origin and origin.url, "commit": origin and origin.commit},
+            "labels": labels,
+            "splits": counts,
+            PARALLEL: parallel,
+            CHANGES: _change_counts(changes, splits),
+        }
+        (draft / CARD).write_text(benchmarks_card(statistics, filled), encoding="utf-8")
         write_statistics(draft, statistics)
     return statistics
 
 
+def _write(folder: Path, table: pa.Table) -> None:
+    writer = ShardWriter(folder, table.schema)
+    writer.write(table)
+    writer.close()
+
+
 def _counts(split: Split) -> dict[str, Any]:
-    labels = [entity.label for row in split.sentences for entity in row.entities]
-    labels += [label for row in split.texts for label in row.labels]
-    return {
+    labels = Counter(label for row in split.rows for label in split.labels_of(row))
+    counts = {
         "documents": len(split.documents),
         "rows": len(split.rows),
-        "labels": dict(sorted(Counter(labels).items())),
+        "labels": dict(sorted(labels.items())),
         "repaired_tags": sum(len(row.repaired_units) for row in split.sentences),
         "file": split.file.as_posix(),
     }
+    return counts | ({"sha256": split.sha256} if split.sha256 else {})
+
+
+def _change_counts(changes: Sequence[Change], splits: Sequence[Split]) -> list[dict[str, Any]]:
+    """How many documents, and how many rows in each language, changed their place in the same way."""
+    rows = Counter((s.benchmark, s.language, s.name, row.document) for s in splits if s.original for row in s.rows)
+    groups: dict[tuple[Any, ...], list[Change]] = {}
+    for change in changes:
+        groups.setdefault((change.benchmark, change.published, change.place, change.reason), []).append(change)
+    return [
+        {
+            "benchmark": benchmark, "published": published, "place": place, "reason": str(reason),
+            "documents": len(own),
+            **{
+                f"rows_{language}": sum(rows[benchmark, language, published, change.document] for change in own)
+                for language in LANGUAGES
+            },
+        }
+        for (benchmark, published, place, reason), own in groups.items()
+    ]  # fmt: skip
 
 
 def _label_names(benchmark: str, splits: Sequence[Split]) -> list[str]:
     """The names of a benchmark's labels: the classes of texts in their published order, entity labels sorted."""
     if benchmark in _CLASSES:
         return list(_CLASSES[benchmark])
-    sentences = (sentence for split in splits if split.benchmark == benchmark for sentence in split.sentences)
-    return sorted({entity.label for sentence in sentences for entity in sentence.entities})
-
-
-def _card(statistics: dict[str, Any]) -> str:
-    front_matter = {
-        "pretty_name": "ADE, BC5CDR, GAD and HoC in English and Chinese",
-        "language": ["en", "zh"],
-        "license": "unknown",
-        "task_categories": ["token-classification", "text-classification"],
-        "configs": [
-            {
-                "config_name": config,
-                "data_files": [{"split": split, "path": f"{config}/{split}/*.parquet"} for split in splits],
-            }
-            for config, splits in statistics["splits"].items()
-        ],
-    }
-    table = markdown_table(
-        ["config", "split", "documents", "rows", "labels", "repaired tags", "file"],
-        [
-            [config, split, row["documents"], row["rows"], sum(row["labels"].values()), row["repaired_tags"],
-             row["file"]]
-            for config, splits in statistics["splits"].items()
-            for split, row in splits.items()
-        ],
-    )  # fmt: skip
-    labels = "\n".join(f"  - `{config}`: {', '.join(names)}" for config, names in statistics["labels"].items())
-    body = _BODY.format(table=table, labels=f"\n{labels}")
-    return f"---\n{yaml.safe_dump(front_matter, sort_keys=False)}---\n\n{body}"
+    own = [split for split in splits if split.benchmark == benchmark]
+    return sorted({label for split in own for row in split.rows for label in split.labels_of(row)})

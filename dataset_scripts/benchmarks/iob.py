@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from kbioxlm.common.errors import InputError, shown
+from kbioxlm.common.errors import InputError, Report, refuse, shown
 from kbioxlm.common.files import read_lines
 
 _DOCUMENT = "-DOCSTART-"
@@ -63,7 +63,13 @@ class _Row(NamedTuple):
     repaired: bool
 
 
-def read_iob(path: str | Path, spaced: bool | None = None, language: str = "", repair: bool = False) -> IobFile:
+def read_iob(
+    path: str | Path,
+    spaced: bool | None = None,
+    language: str = "",
+    repair: bool = False,
+    report: Report = refuse,
+) -> IobFile:
     """Read an IOB file.
 
     Args:
@@ -74,6 +80,7 @@ def read_iob(path: str | Path, spaced: bool | None = None, language: str = "", r
         repair: let an `I-` tag that continues nothing begin an entity, and list its line in
             `repaired_lines`, its unit in the sentence's `repaired_units`. The published ADE files hold some,
             where a drug's name is the first word of an adverse effect: `lithium B-Drug, toxicity I-ADE`.
+        report: what is done with what is wrong with a line or a document; by default it is raised.
 
     Raises:
         InputError: missing, empty or unreadable file; a line that is not `unit<TAB>tag`; a tag that is not
@@ -92,20 +99,26 @@ def read_iob(path: str | Path, spaced: bool | None = None, language: str = "", r
         if not line.strip():
             rows, previous = [], "O"
             continue
-        unit, tag = _columns(path, number, line)
+        columns = [column.strip() for column in line.split("\t")]
+        if len(columns) != 2 or not all(columns):
+            found = f"{shown(line)} is not `unit<TAB>tag`"
+            report(InputError(path, found, "write two columns parted by a tab", line=number))
+            continue
+        unit, tag = line.split("\t")[0], columns[1]
         if unit == _DOCUMENT:
-            _check_filled(path, document, document_line, filled)
+            _check_filled(path, document, document_line, filled, report)
             if tag in known:
-                raise InputError(path, f"document id {shown(tag)} appears again", "make ids unique", line=number)
+                found = f"document id {shown(tag)} appears again"
+                report(InputError(path, found, "make ids unique", line=number))
             known.add(tag)
             document, document_line, filled = tag, number, False
             rows, previous = [], "O"
             continue
         if not known:
-            raise InputError(
-                path, f"{shown(unit)} stands before any document", "begin with a line `-DOCSTART-<TAB>id`", line=number
-            )
-        repaired = _checked_tag(path, number, tag, previous, repair)
+            found = f"{shown(unit)} stands before any document"
+            report(InputError(path, found, "begin with a line `-DOCSTART-<TAB>id`", line=number))
+            known.add("")  # said once
+        repaired = _checked_tag(path, number, tag, previous, repair, report)
         if repaired != tag:
             result.repaired_lines.append(number)
         if not rows:
@@ -113,7 +126,7 @@ def read_iob(path: str | Path, spaced: bool | None = None, language: str = "", r
             filled = True
         rows.append(_Row(unit, repaired, repaired != tag))
         previous = repaired
-    _check_filled(path, document, document_line, filled)
+    _check_filled(path, document, document_line, filled, report)
     if not blocks:
         raise InputError(path, "no sentence in the file", "write `unit<TAB>tag` lines under `-DOCSTART-<TAB>id`")
     if spaced is None:
@@ -126,32 +139,25 @@ def read_iob(path: str | Path, spaced: bool | None = None, language: str = "", r
     return result
 
 
-def _columns(path: Path, number: int, line: str) -> tuple[str, str]:
-    columns = line.split("\t")
-    if len(columns) != 2 or not columns[0].strip() or not columns[1].strip():
-        raise InputError(path, f"{shown(line)} is not `unit<TAB>tag`", "write two columns parted by a tab", line=number)
-    return columns[0], columns[1].strip()
-
-
-def _check_filled(path: Path, document: str, line: int, filled: bool) -> None:
+def _check_filled(path: Path, document: str, line: int, filled: bool, report: Report) -> None:
     if not filled:
-        raise InputError(path, f"document {shown(document)} has no units", "fill it or take it out", line=line)
+        report(InputError(path, f"document {shown(document)} has no units", "fill it or take it out", line=line))
 
 
-def _checked_tag(path: Path, number: int, tag: str, previous: str, repair: bool) -> str:
-    """`tag`, or the `B-` tag it is repaired to."""
+def _checked_tag(path: Path, number: int, tag: str, previous: str, repair: bool, report: Report) -> str:
+    """`tag`, or the tag it is read as."""
     if tag == "O":
         return tag
     prefix, dash, label = tag.partition("-")
     if prefix not in ("B", "I") or not dash or not label:
-        raise InputError(path, f"tag {shown(tag)} is not IOB2", "use O, B-LABEL or I-LABEL", line=number)
+        report(InputError(path, f"tag {shown(tag)} is not IOB2", "use O, B-LABEL or I-LABEL", line=number))
+        return "O"
     if prefix == "B" or previous in (f"B-{label}", f"I-{label}"):
         return tag
-    if repair:
-        return f"B-{label}"
-    raise InputError(
-        path, f"tag {shown(tag)} after {shown(previous)} continues nothing", f"write B-{label} here", line=number
-    )
+    if not repair:
+        found = f"tag {shown(tag)} after {shown(previous)} continues nothing"
+        report(InputError(path, found, f"write B-{label} here", line=number))
+    return f"B-{label}"
 
 
 def _mostly_chinese(units: Iterable[str]) -> bool:

@@ -1,11 +1,12 @@
 """The benchmarks as KBioXLM's authors publish them: which file is which split of which language.
 
 The published folders are experiments (train in one language, test in the other), so a language's own splits
-lie in two of them. ADE's `dev.txt` is the test set of the other direction and is no split of its own.
+lie in two of them.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,13 +20,17 @@ from kbioxlm.dataset_scripts.benchmarks.iob import Sentence, read_iob
 NER_FOLDER = Path("NER/datasets")
 TEXT_FOLDER = Path("RE/data/seqcls")
 JOINED_BY = {"en": " ", "zh": ""}
+LANGUAGES = tuple(JOINED_BY)
+ORIGINAL = "_original"  # ends the name of a configuration as published
 NER_BENCHMARKS = ("ade", "bc5cdr")
 
-_FILES = {
+FILES = {
     "ade": {
         ("en", "train"): NER_FOLDER / "ade/eng_to_zh/train.txt",
+        ("en", "validation"): NER_FOLDER / "ade/eng_to_zh/dev.txt",
         ("en", "test"): NER_FOLDER / "ade/zh_to_eng/test.txt",
         ("zh", "train"): NER_FOLDER / "ade/zh_to_eng/train.txt",
+        ("zh", "validation"): NER_FOLDER / "ade/zh_to_eng/dev.txt",
         ("zh", "test"): NER_FOLDER / "ade/eng_to_zh/test.txt",
     },
     "bc5cdr": {
@@ -55,20 +60,36 @@ _FILES = {
 }
 
 
+# Their published validation set is the test set that is used in the other direction.
+VALIDATION_IS_TEST = ("ade",)
+
+
 @dataclass(frozen=True)
 class Split:
-    """One split of a benchmark in one language: its file, below the published folder, and its rows."""
+    """One split of a benchmark in one language.
+
+    Attributes:
+        benchmark: such as `ade`.
+        language: ISO 639-1.
+        name: train, validation or test.
+        file: where its rows come from, below the published folder.
+        rows: sentences with entities, or texts with labels.
+        original: whether it is as published; else it is part of the cleaned splits.
+        sha256: of the published file, in hexadecimal; empty where `rows` are not all of it.
+    """
 
     benchmark: str
     language: str
     name: str
     file: Path
     rows: Sequence[Sentence] | Sequence[LabelledText]
+    original: bool = False
+    sha256: str = ""
 
     @property
     def config(self) -> str:
-        """The data set configuration it belongs to, such as `ade_en`."""
-        return f"{self.benchmark}_{self.language}"
+        """The data set configuration it belongs to, such as `ade_en`, or `ade_en_original`."""
+        return f"{self.benchmark}_{self.language}{ORIGINAL if self.original else ''}"
 
     @property
     def documents(self) -> set[str]:
@@ -85,9 +106,21 @@ class Split:
         """Its rows, where they are texts with labels; else none."""
         return [row for row in self.rows if isinstance(row, LabelledText)]
 
+    @staticmethod
+    def labels_of(row: Sentence | LabelledText) -> list[str]:
+        """The labels of a row: of each of its entities, or of the text."""
+        return [entity.label for entity in row.entities] if isinstance(row, Sentence) else list(row.labels)
+
+    def document_texts(self) -> dict[str, str]:
+        """The whole text of every document, in the order of the rows."""
+        parts: dict[str, list[str]] = {}
+        for row in self.rows:
+            parts.setdefault(row.document, []).append(row.text)
+        return {document: JOINED_BY[self.language].join(own) for document, own in parts.items()}
+
 
 def read_published(source: str | Path) -> list[Split]:
-    """All splits of the four benchmarks under `source`, a copy of the authors' repository.
+    """All splits of the four benchmarks as they are published under `source`, a copy of the authors' repository.
 
     Raises:
         InputError: `source` holds no such files, or one of them cannot be read.
@@ -95,7 +128,7 @@ def read_published(source: str | Path) -> list[Split]:
     source = Path(source)
     if not source.is_dir():
         raise InputError(source, "no such folder", "give the folder of the authors' published files")
-    wanted = [(benchmark, *key, file) for benchmark, files in _FILES.items() for key, file in files.items()]
+    wanted = [(benchmark, *key, file) for benchmark, files in FILES.items() for key, file in files.items()]
     missing = [file for *_, file in wanted if not (source / file).is_file()]
     if missing:
         raise InputError(
@@ -106,7 +139,8 @@ def read_published(source: str | Path) -> list[Split]:
     with tqdm(wanted, desc="reading", unit="file") as files:  # closed before an error is printed
         for benchmark, language, name, file in files:
             rows = _read(source / file, benchmark, language, name)
-            splits.append(Split(benchmark, language, name, file, rows))
+            digest = hashlib.sha256((source / file).read_bytes()).hexdigest()
+            splits.append(Split(benchmark, language, name, file, rows, original=True, sha256=digest))
     return splits
 
 
@@ -128,19 +162,11 @@ def training_texts(splits: Sequence[Split]) -> Iterator[dict[str, str]]:
         own = [split for split in splits if split.benchmark == benchmark]
         kept_back = [split for split in own if split.name != "train"]
         ids = set().union(*(split.documents for split in kept_back))
-        sentences = {s.text.casefold() for split in kept_back for s in split.sentences}
+        sentences = {sentence.text.casefold() for split in kept_back for sentence in split.sentences}
         for split in own:
             if split.name != "train":
                 continue
-            for document, parts in _by_document(split.sentences).items():
-                if document in ids or any(part.casefold() in sentences for part in parts):
-                    continue
-                text = JOINED_BY[split.language].join(parts)
-                yield {"id": f"{benchmark}/{split.language}/{document}", "lang": split.language, "text": text}
-
-
-def _by_document(sentences: list[Sentence]) -> dict[str, list[str]]:
-    documents: dict[str, list[str]] = {}
-    for sentence in sentences:
-        documents.setdefault(sentence.document, []).append(sentence.text)
-    return documents
+            ids_of_repeats = {row.document for row in split.sentences if row.text.casefold() in sentences}
+            for document, text in split.document_texts().items():
+                if document not in ids and document not in ids_of_repeats:
+                    yield {"id": f"{benchmark}/{split.language}/{document}", "lang": split.language, "text": text}

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 LEVELS = ("monolingual", "entity", "fact", "passage")
+BACK_TRANSLATION = "back_translation"  # a level that `back-translate` adds, from the monolingual one
 ENTITY = pa.struct(
     [
         ("start", pa.int32()),

@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 import unicodedata
 from functools import lru_cache
-from itertools import pairwise
 
 import opencc
 
 from kbioxlm.dataset_scripts.translation.language_codes import script_of
 from kbioxlm.dataset_scripts.translation.protocol import Answer
+from kbioxlm.dataset_scripts.translation.scripts import is_acronym, is_letter_of, same_script
 
 # scripts that hold many letters a syllable or word: a name written in them is several times shorter
 _DENSE = frozenset({"Hans", "Jpan", "Hang"})
@@ -20,10 +20,9 @@ _REMAINS = re.compile(
     r"```|<unk>|⁇|\ufffd|>>\w+<<|__\w\w__|</?s>|[\x00-\x08\x0b\x0c\x0e-\x1f]"
     r"|^\s*(?:\d+[.)、]\s|[-*•]\s|[\[{])|^\s*[\"“].*[\"”]\s*$"
     r"|^\s*(?:here (?:is|are)\b|sure[,!]|note:)"
-    r"|^\s*(?:translation|traducción|traduction|tradução|traduzione|übersetzung|翻译|译文|译为|翻訳|訳)\s*[::]",
+    r"|^\s*(?:translation|output|traducción|traduction|tradução|traduzione|übersetzung|翻译|译文|译为|输出|翻訳|訳)\s*[:：]",
     re.IGNORECASE,
 )
-_LATIN_WORD = re.compile(r"[^\W\d_]+")
 _OF_DIGITS = re.compile(r"(?<=\d)[^\w\s](?=\d)")
 
 
@@ -60,16 +59,21 @@ def doubt(source_name: str, first: Answer, second: Answer, source: str, target: 
     return "" if folded[0] == folded[1] else "differ"
 
 
+def holds_remains(answer: str, source_text: str) -> bool:
+    """Whether `answer` has remains of a prompt, a list, a form or special tokens that `source_text` has not."""
+    return _REMAINS.search(answer) is not None and _REMAINS.search(source_text) is None
+
+
 def _unsound(source_name: str, answer: Answer, folded: str, source: str, target: str) -> str:
     if answer is None or not folded:
         return "is empty"
-    if "\n" in answer.strip() or (_REMAINS.search(answer) and not _REMAINS.search(source_name)):
+    if "\n" in answer.strip() or holds_remains(answer, source_name):
         return "holds more than a name"
     growth = 8 if script_of(source) in _DENSE and script_of(target) not in _DENSE else 3
     if len(answer) > _ALWAYS_ALLOWED + growth * len(source_name):
         return "is too long"
-    if not _same_script(source, target):
-        if not _has_letter_of(answer, target) and not _is_acronym(source_name):
+    if not same_script(source, target):
+        if not any(is_letter_of(letter, target) for letter in answer) and not is_acronym(source_name):
             return f"is not written in {target}"
     elif len(source_name.split()) > 1 and folded == normalised(source_name, target):
         return "repeats the source"
@@ -85,35 +89,3 @@ def _simplifier() -> opencc.OpenCC:
 def _is_dropped(character: str) -> bool:
     category = unicodedata.category(character)
     return category in ("Zs", "Cf", "Pd", "Ps", "Pe", "Pi", "Pf") or character in "\t,;:.!?'·・、。"
-
-
-def _same_script(source: str, target: str) -> bool:
-    one, other = script_of(source), script_of(target)
-    return one == other or {one, other} == {"Hans", "Jpan"}
-
-
-_LETTERS = {
-    "Latn": "LATIN",
-    "Hans": "CJK UNIFIED",
-    "Jpan": "CJK UNIFIED|HIRAGANA|KATAKANA",
-    "Hang": "HANGUL",
-    "Arab": "ARABIC",
-    "Cyrl": "CYRILLIC",
-    "Grek": "GREEK",
-    "Hebr": "HEBREW",
-}
-
-
-def _has_letter_of(answer: str, language: str) -> bool:
-    kinds = tuple(_LETTERS[script_of(language)].split("|"))
-    return any(unicodedata.name(character, "").startswith(kinds) for character in answer)
-
-
-def _is_acronym(name: str) -> bool:
-    """Whether `name` is made of codes alone: no word of it has two small letters in a row (HLA-B27, pH, mRNA)."""
-    for word in _LATIN_WORD.findall(name):
-        if any(unicodedata.category(character) == "Lo" for character in word):
-            return False
-        if any(one.islower() and other.islower() for one, other in pairwise(word)):
-            return False
-    return True

@@ -15,7 +15,7 @@ import polars as pl
 from tqdm import tqdm
 
 from kbioxlm.common.errors import InputError, one_line, shown
-from kbioxlm.dataset_scripts.folder import dataset_folder, read_table
+from kbioxlm.dataset_scripts.folder import copy_other_configs, dataset_folder, read_table
 from kbioxlm.dataset_scripts.knowledge.agreement import doubt
 from kbioxlm.dataset_scripts.knowledge.languages import ENGLISH_NAMES
 from kbioxlm.dataset_scripts.knowledge.review import Question, Review, reviewed
@@ -23,7 +23,6 @@ from kbioxlm.dataset_scripts.knowledge.translation_report import Tally, Translat
 from kbioxlm.dataset_scripts.knowledge.translation_tables import (
     NamesReader,
     NamesWriter,
-    copy_other_configs,
     write_phrases,
     write_sources,
 )

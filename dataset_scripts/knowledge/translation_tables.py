@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -103,14 +102,6 @@ class NamesWriter:
 
     def _flush(self, rows: pl.DataFrame) -> None:
         self._writer.write(rows.to_arrow().cast(self._schema))
-
-
-def copy_other_configs(source: Path, target: Path, written: tuple[str, ...]) -> None:
-    """Copy the shards of every config of `source` but those in `written`, byte for byte."""
-    for shard in sorted(source.glob("*/*.parquet")):
-        if shard.parent.name not in written:
-            (target / shard.parent.name).mkdir(exist_ok=True)
-            shutil.copyfile(shard, target / shard.parent.name / shard.name)
 
 
 def write_phrases(source: Path, target: Path, language: str, added: Sequence[tuple[str, str]]) -> None:

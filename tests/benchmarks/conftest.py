@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from kbioxlm.dataset_scripts.benchmarks.clean import Change, clean_splits
+from kbioxlm.dataset_scripts.benchmarks.published import Split, read_published
+
 # file: documents in it, as (id, unit)
 NER_FILES = {
     "ade/eng_to_zh/train.txt": [("1", "one"), ("2", "two"), ("3", "Nine")],
@@ -72,3 +75,15 @@ def real() -> Path:
     if not folder:
         pytest.skip("KBIOXLM_REAL_DATA is not set: no published benchmarks to read")
     return Path(folder) / "kbioxlm_benchmarks"
+
+
+@pytest.fixture(scope="session")
+def real_splits(real: Path) -> list[Split]:
+    """They, read."""
+    return read_published(real)
+
+
+@pytest.fixture(scope="session")
+def real_cleaned(real_splits: list[Split]) -> tuple[list[Split], list[Change]]:
+    """They, cleaned."""
+    return clean_splits(real_splits)

@@ -32,7 +32,8 @@ def names_of(folder: Path) -> pl.DataFrame:
 
 
 @pytest.mark.parametrize(
-    ("module", "commands"), [(knowledge_base, ["build", "translate"]), (aligned_corpora, ["build", "articles"])]
+    ("module", "commands"),
+    [(knowledge_base, ["build", "translate"]), (aligned_corpora, ["build", "articles", "back-translate"])],
 )
 def test_every_command_has_help(module: Any, commands: list[str]) -> None:
     for command in commands:

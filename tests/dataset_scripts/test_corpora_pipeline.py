@@ -651,20 +651,20 @@ def test_errors_of_the_hub_are_clear(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert hub.require_repository("lab/corpora") == "lab/corpora"
     monkeypatch.setattr(hub, "HfApi", lambda: FakeHub(OSError("[Errno 101] Network is unreachable")))
     with pytest.raises(InputError, match=r"the Hub cannot be reached \(\[Errno 101\].*hf upload lab/corpora"):
-        hub.push_to_hub(tmp_path, "lab/corpora", private=True)
+        hub.push_to_hub(tmp_path, "lab/corpora", private=True, message="Aligned corpora")
     monkeypatch.setattr(hub, "HfApi", lambda: FakeHub(ZeroDivisionError()))
     with pytest.raises(ZeroDivisionError):
-        hub.push_to_hub(tmp_path, "lab/corpora", private=True)
+        hub.push_to_hub(tmp_path, "lab/corpora", private=True, message="Aligned corpora")
     api = FakeHub(None)
     monkeypatch.setattr(hub, "HfApi", lambda: api)
-    assert hub.push_to_hub(tmp_path, "lab/corpora", private=True) == "https://hub/lab/corpora"
+    assert hub.push_to_hub(tmp_path, "lab/corpora", private=True, message="x") == "https://hub/lab/corpora"
     assert api.calls == [
         {"repo_id": "lab/corpora", "private": True, "repo_type": "dataset", "exist_ok": True},
         {
             "repo_id": "lab/corpora",
             "folder_path": tmp_path,
             "repo_type": "dataset",
-            "commit_message": "Aligned corpora",
+            "commit_message": "x",
             "delete_patterns": "*/part-*.parquet",
         },
     ]

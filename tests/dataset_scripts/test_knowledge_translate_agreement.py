@@ -65,6 +65,7 @@ def test_other_names(one: str, other: str, language: str) -> None:
         ("heart attack", "1. 心肌梗死", "心肌梗死", "answer 1 holds more than a name"),
         ("heart attack", "心肌梗死\n(注释)", "心肌梗死", "answer 1 holds more than a name"),
         ("heart attack", "翻译:心肌梗死", "心肌梗死", "answer 1 holds more than a name"),
+        ("heart attack", "输出：心肌梗死", "心肌梗死", "answer 1 holds more than a name"),
         ("heart attack", '["心肌梗死"]', "心肌梗死", "answer 1 holds more than a name"),
         (
             "heart attack",

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import multiprocessing
+import time
+from collections.abc import Iterator, Sequence
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
 
@@ -195,3 +198,73 @@ def labelled_texts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     }
     write_labelled_texts(folder, configs)
     return folder
+
+
+_PRETRAIN = """
+import os, resource, sys, torch
+from kbioxlm.common.cli import run
+from kbioxlm.common.recipe import load_recipe
+from kbioxlm.training.pretrain_recipe import PretrainRecipe
+from kbioxlm.training.pretraining import pretrain
+os.environ.update(environment)
+torch.set_num_threads(1)
+sys.stderr = open(errors, "w", buffering=1)
+if largest_file:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file))
+run(lambda: pretrain(load_recipe(PretrainRecipe, recipe)))
+"""
+
+
+class Workers:
+    """Processes of their own that pretrain, for tests that kill them, limit them or let them work together.
+
+    They start in milliseconds: the server that they are forked from has imported everything already.
+    """
+
+    def __init__(self) -> None:
+        self._server = multiprocessing.get_context("forkserver")
+        self._server.set_forkserver_preload(["kbioxlm.training.pretraining"])
+
+    def start(self, recipe: Path, errors: Path, largest_file: int = 0, **environment: str) -> ForkServerProcess:
+        """A process that does what `train.py pretrain RECIPE` does.
+
+        Args:
+            errors: file that gets its standard error.
+            largest_file: bytes beyond which no file can grow, as on a full disk; 0 for no limit.
+            environment: what its environment has in addition.
+        """
+        names: dict[str, Any] = {
+            "recipe": recipe, "errors": str(errors), "largest_file": largest_file, "environment": environment,
+        }  # fmt: skip
+        worker = self._server.Process(target=exec, args=(_PRETRAIN, names), daemon=True)
+        worker.start()
+        return worker
+
+    @staticmethod
+    def finish(worker: ForkServerProcess, seconds: float = 120) -> int:
+        """Wait for a worker; its exit code."""
+        worker.join(seconds)
+        assert worker.exitcode is not None, f"still running after {seconds} s"
+        return worker.exitcode
+
+    @staticmethod
+    def kill_after(workers: Sequence[ForkServerProcess], folder: Path, step: int, delay: float = 0) -> None:
+        """SIGKILL, `delay` seconds after the checkpoint of `step`, or a later one, of `folder/model` is there."""
+        work = folder / ".model.training"
+        deadline = time.monotonic() + 120
+        while not any(int(path.name.rpartition("-")[2]) >= step for path in work.glob("checkpoint-*")):
+            alive = all(worker.is_alive() for worker in workers)
+            assert alive, [path.read_text(encoding="utf-8") for path in folder.glob("errors*")]
+            assert time.monotonic() < deadline
+            time.sleep(0.001)
+        time.sleep(delay)
+        for worker in workers:
+            worker.kill()
+        for worker in workers:
+            worker.join()
+            assert worker.exitcode == -9
+
+
+@pytest.fixture(scope="session")
+def workers() -> Workers:
+    return Workers()

@@ -23,7 +23,9 @@ from kbioxlm.training.finetuning import FinetuneRecipe, finetune, load_sets, pro
 from kbioxlm.training.labelled_texts import LabelledText, LabelledTexts, load_labelled_texts
 from kbioxlm.training.tasks.classification import DocumentTask, RelationTask
 
-BASE: dict[str, Any] = {"batch_size": 8, "learning_rate": 3e-3, "head_learning_rate": 1e-2, "max_length": 62}
+BASE: dict[str, Any] = {
+    "batch_size": 8, "learning_rate": 3e-3, "head_learning_rate": 1e-2, "max_length": 62, "allow_near_duplicates": True,
+}  # fmt: skip
 
 
 def keys_of(task: str, name: str, labelled_texts: Path, checkpoint: Path, output: Path) -> dict[str, Any]:
@@ -52,7 +54,7 @@ def relation(labelled_texts: Path, checkpoint: Path, tmp_path_factory: pytest.Te
 def document(labelled_texts: Path, checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """A document classifier: its report and folder."""
     folder = tmp_path_factory.mktemp("document") / "model"
-    report = finetune(FinetuneRecipe(**keys_of("document", "hoc", labelled_texts, checkpoint, folder), epochs=12))
+    report = finetune(FinetuneRecipe(**keys_of("document", "hoc", labelled_texts, checkpoint, folder), epochs=24))
     return {"report": report, "folder": folder}
 
 
@@ -303,7 +305,7 @@ def test_everything_that_is_wrong_is_listed(own_texts: Path, checkpoint: Path, t
     replaced(own_texts, "gad_en", "test", text="", labels=["9"])
     recipe = FinetuneRecipe(**keys_of("relation", "gad", own_texts, checkpoint, tmp_path / "m"))
     task = task_of(recipe)
-    found = [str(problem) for problem in problems(task, load_sets(task, recipe))]
+    found = [str(problem) for problem in problems(task, load_sets(task, recipe), recipe)]
     assert [text.partition("gad_en: ")[2][:22] for text in found] == [
         "text r0 has 0 labels (", "text r128 has no text;", "text r128 has label '9",
     ]  # fmt: skip

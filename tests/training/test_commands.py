@@ -19,7 +19,10 @@ from kbioxlm.training.ner import iob2_tags
 from kbioxlm.training.tagger import load_tagger
 
 ROOT = Path(__file__).parents[2]
-COMMANDS = ["tokenizer", "convert", "trim-vocabulary", "pretrain", "finetune", "evaluate", "experiment"]
+COMMANDS = [
+    "tokenizer", "vocabulary", "convert", "trim-vocabulary", "pretrain", "finetune", "evaluate", "experiment",
+    "check-data",
+]  # fmt: skip
 
 
 def call(*arguments: str | Path) -> Result:
@@ -66,8 +69,8 @@ def test_every_command_has_help_and_keys(command: str) -> None:
 
 def test_keys_of_what_has_no_recipe() -> None:
     assert error_of(call("keys", "tag")) == (
-        "command line: 'tag' has no recipe; name one of tokenizer, convert, trim-vocabulary, pretrain, finetune, "
-        "evaluate, experiment"
+        "command line: 'tag' has no recipe; name one of tokenizer, vocabulary, convert, trim-vocabulary, pretrain, "
+        "finetune, evaluate, experiment, check-data, reproduce"
     )
 
 
@@ -101,7 +104,7 @@ def test_tokenizer_and_pretrain_by_recipe_and_override(
     recipe.write_text(yaml.safe_dump(keys), encoding="utf-8")
     done = call("pretrain", recipe, "steps=1", "shape.hidden_size=8", "max_length=32")
     assert done.exit_code == 0, done.output
-    assert "see report.json and loss.png" in done.output
+    assert "see README.md and loss.png" in done.output
     report = json.loads((tmp_path / "model" / "report.json").read_text(encoding="utf-8"))
     assert (report["recipe"]["steps"], report["recipe"]["shape"]["hidden_size"]) == (1, 8)
 
@@ -111,6 +114,7 @@ def test_finetune_and_evaluate_print_scores(checkpoint: Path, ner_files: dict[st
     keys = {
         "output": str(tmp_path / "tagger"), "checkpoint": str(checkpoint), "train": str(ner_files["train_en"]),
         "dev": str(ner_files["dev_en"]), "tests": {"zh": str(ner_files["test_zh"])}, "epochs": 1, "max_length": 62,
+        "allow_near_duplicates": True,
     }  # fmt: skip
     recipe.write_text(yaml.safe_dump(keys), encoding="utf-8")
     done = call("finetune", recipe)

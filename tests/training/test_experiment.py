@@ -46,7 +46,10 @@ def keys(
             "monolingual": {"shares": {"monolingual": 1}},
             "kbioxlm": {"shares": {"monolingual": 0.5, "entity": 0.2, "fact": 0.2, "passage": 0.1}},
         },
-        "finetuning": {"epochs": 1, "batch_size": 16, "learning_rate": 1e-3, "max_length": 62, "bf16": False},
+        "finetuning": {
+            "epochs": 1, "batch_size": 16, "learning_rate": 1e-3, "max_length": 62, "bf16": False,
+            "allow_near_duplicates": True,
+        },
         "finetuning_seeds": [1, 2],
         "tasks": {
             "ner": {
@@ -117,7 +120,16 @@ def test_the_files_it_leaves(finished: dict[str, Any], keys: dict[str, Any]) -> 
     assert (out / "f1.png").read_bytes().startswith(b"\x89PNG")
     folders = {path.name for path in out.iterdir() if path.is_dir()}
     taggers = {f"{arm}-ner{end}" for arm in keys["arms"] for end in ("", "-seed2")}
-    assert folders == {"knowledge_base", "corpora", "tokenizer", "stage1", "steps", *keys["arms"], *taggers}
+    assert folders == {
+        "knowledge_base",
+        "corpora",
+        ".corpora.pieces",
+        "tokenizer",
+        "stage1",
+        "steps",
+        *keys["arms"],
+        *taggers,
+    }
 
 
 def test_the_tagger_loads_in_a_fresh_process_without_this_package(
@@ -192,11 +204,11 @@ def test_an_error_of_a_run_beside_others_reaches_the_user(keys: dict[str, Any], 
     [
         (
             {"arms": {"a": {"shares": {"fact": 1}}, "b": {"shares": {"fact": 1}, "steps": 4}}},
-            "recipe: arms differ in steps or batch_size",
+            "recipe: arms differ in steps or batch",
         ),
         (
             {"arms": {"a": {"shares": {"fact": 1}}, "b": {"shares": {"fact": 1}, "batch_size": 8}}},
-            "recipe: arms differ in steps or batch_size",
+            "recipe: arms differ in steps or batch",
         ),
         ({"zero_shot": ["ner/de"]}, "recipe: zero_shot names 'ner/de', which no task tests; use ner/en, ner/zh"),
         ({"zero_shot": []}, "key 'zero_shot' has"),

@@ -10,6 +10,7 @@ import pytest
 from transformers import PreTrainedTokenizerBase
 
 from kbioxlm.common.errors import InputError
+from kbioxlm.dataset_scripts.corpora.rows import LEVELS as BUILT_LEVELS
 from kbioxlm.dataset_scripts.corpora.rows import ROW, Row, to_table
 from kbioxlm.dataset_scripts.folder import ShardWriter
 from kbioxlm.training.features import LEVELS, Encoded, encode_rows, load_level, word_spans
@@ -214,7 +215,7 @@ def test_every_entity_of_built_corpora_is_a_unit_of_its_own(sample_corpora: Path
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(sample_tokenizer)
-    for level in LEVELS:
+    for level in BUILT_LEVELS:
         rows = load_level(sample_corpora, level)
         chosen = [rows[i] for i in range(0, len(rows), max(1, len(rows) // 40))]
         for one, encoded in zip(chosen, encode_rows(chosen, tokenizer, 500), strict=True):

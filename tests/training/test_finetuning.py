@@ -28,6 +28,7 @@ BASE: dict[str, Any] = {
     "learning_rate": 3e-3,
     "head_learning_rate": 1e-2,
     "max_length": 62,
+    "allow_near_duplicates": True,
 }
 
 
@@ -227,8 +228,8 @@ def test_shared_documents(recipe: dict[str, Any]) -> None:
 
 
 def test_dev_in_another_language(recipe: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    def with_language(source: str, split: str) -> Any:
-        data = load_ner(source, split)
+    def with_language(source: str, split: str, report: Any) -> Any:
+        data = load_ner(source, split, report)
         language = "zh" if "zh" in source else "en"
         return replace(data, examples=tuple(replace(s, language=language) for s in data.examples))
 

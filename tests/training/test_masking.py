@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -115,6 +116,15 @@ def test_monolingual_text_halves_the_budget_between_short_entities_and_words() -
     assert counts[Kind.ENTITY] == counts[Kind.WORD]
 
 
+def test_words_and_entities_are_masked_one_to_one_in_pieces_too() -> None:
+    groups = [(Kind.WORD, 1), (Kind.ENTITY, 2), (Kind.WORD, 3), (Kind.ENTITY, 3), (Kind.WORD, 2), (Kind.ENTITY, 1)] * 20
+    pieces: Counter[Kind] = Counter()
+    for seed in range(400):
+        for unit in chosen(groups, mask(groups, seed, False))[0]:
+            pieces[groups[unit][0]] += groups[unit][1]
+    assert pieces[Kind.ENTITY] / pieces[Kind.WORD] == pytest.approx(1, abs=0.06)
+
+
 def test_what_one_half_cannot_spend_the_other_does() -> None:
     for groups in ([(Kind.WORD, 1)] * 100, [(Kind.ENTITY, 1)] * 100, [(Kind.ENTITY, 1)] * 2 + [(Kind.WORD, 1)] * 98):
         for seed in range(20):
@@ -152,6 +162,52 @@ def test_facts_hide_all_relations_or_some_foreign_names_but_never_both() -> None
         assert all(FACTS[unit][0] == Kind.SWITCHED for unit in entity_units)
         drawn["relations" if relation_units else "names"] += 1
     assert 160 < drawn["relations"] < 240
+
+
+def test_facts_without_a_foreign_name_always_hide_their_relations() -> None:
+    own: Groups = [(kind if kind != Kind.SWITCHED else Kind.ENTITY, pieces) for kind, pieces in FACTS]
+    relations = [unit for unit, (kind, _) in enumerate(own) if kind == Kind.RELATION]
+    assert all(chosen(own, mask(own, seed, True)) == ([], relations) for seed in range(50))
+
+
+def reduced(groups: Groups, *outside: int) -> MaskingRule:
+    """A rule whose vocabulary lacks the last piece of each of the units `outside`."""
+    ids, units, _ = example(groups)
+    predictable = np.ones(1000, dtype=bool)
+    predictable[[ids[units == unit][-1] for unit in outside]] = False
+    return replace(RULE, predictable=predictable)
+
+
+@pytest.mark.parametrize("aligned", [False, True])
+def test_a_unit_with_a_piece_outside_the_vocabulary_stays_in_sight_and_another_is_masked(aligned: bool) -> None:
+    outside = [unit for unit in range(len(MIXED)) if unit % 3 == 0]
+    rule = reduced(MIXED, *outside)
+    ids, units, _ = example(MIXED)
+    labelled = []
+    for seed in range(300):
+        masked = mask(MIXED, seed, aligned, rule)
+        assert not set(outside) & set(chosen(MIXED, masked)[0])
+        there = np.isin(units, outside)
+        np.testing.assert_array_equal(masked.input_ids[there], ids[there])
+        labelled.append((masked.labels != IGNORED).sum())
+    whole = [(mask(MIXED, seed, aligned).labels != IGNORED).sum() for seed in range(300)]
+    assert np.mean(labelled) == pytest.approx(np.mean(whole), abs=0.7)  # the budget is that of the whole example
+
+
+def test_facts_hide_what_the_vocabulary_has_of_them() -> None:
+    relations = [unit for unit, (kind, _) in enumerate(FACTS) if kind == Kind.RELATION]
+    names = [unit for unit, (kind, _) in enumerate(FACTS) if kind == Kind.SWITCHED]
+    some = reduced(FACTS, relations[0])
+    assert {tuple(chosen(FACTS, mask(FACTS, seed, True, some))[1]) for seed in range(50)} == {(), (relations[1],)}
+    no_names = reduced(FACTS, *names)
+    assert all(chosen(FACTS, mask(FACTS, seed, True, no_names)) == ([], relations) for seed in range(50))
+    neither = reduced(FACTS, *relations, *names)  # then it is text like any other
+    for seed in range(50):
+        units, hidden = chosen(FACTS, mask(FACTS, seed, True, neither))
+        assert not hidden
+        assert FACTS[units[0]][0] in (Kind.ENTITY, Kind.WORD)
+    nothing = reduced(FACTS, *range(len(FACTS)))
+    assert chosen(FACTS, mask(FACTS, 0, True, nothing)) == ([], [])
 
 
 def test_eighty_ten_ten_by_unit_and_random_pieces_from_the_list() -> None:

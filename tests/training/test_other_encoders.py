@@ -45,7 +45,9 @@ _specification.loader.exec_module(other_encoders)
 
 KINDS = ["bert", "distilbert", "roberta", "xlm-roberta"]
 MARKERS = ("@GENE$", "@DISEASE$")
-FAST: dict[str, Any] = {"batch_size": 8, "learning_rate": 3e-3, "head_learning_rate": 1e-2, "max_length": 62}
+FAST: dict[str, Any] = {
+    "batch_size": 8, "learning_rate": 3e-3, "head_learning_rate": 1e-2, "max_length": 62, "allow_near_duplicates": True,
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")

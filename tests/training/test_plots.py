@@ -22,13 +22,13 @@ HISTORY = [
 def figures(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
     """The figures that are saved."""
     saved: list[Figure] = []
-    save = plots._save
+    save = plots.save_figure
 
     def kept(figure: Figure, path: str | Path) -> None:
         saved.append(figure)
         save(figure, path)
 
-    monkeypatch.setattr(plots, "_save", kept)
+    monkeypatch.setattr(plots, "save_figure", kept)
     return saved
 
 
@@ -44,6 +44,23 @@ def test_loss_curve(tmp_path: Path, figures: list[Figure]) -> None:
 def test_loss_curve_without_dev(tmp_path: Path, figures: list[Figure]) -> None:
     plots.loss_curve(HISTORY[:2], tmp_path / "loss.png", "Pretraining")
     assert len(figures[0].axes) == 1
+
+
+def test_objective_curves(tmp_path: Path, figures: list[Figure]) -> None:
+    history = [
+        {"step": 5, "loss": 9.0, "entity_loss": 7.0, "entity_accuracy": 0.1, "relation_loss": 0.0, "passage_loss": 0.0},
+        {"step": 9, "loss": 6.0, "entity_loss": 5.0, "entity_accuracy": 0.2, "relation_loss": 0.0, "passage_loss": 1.0,
+         "passage_accuracy": 0.5},
+    ]  # fmt: skip
+    plots.objective_curves(history, tmp_path / "loss.png", "Pretraining")
+    losses, accuracies = figures[0].axes
+    drawn = {line.get_label(): np.asarray(line.get_xydata()).tolist() for line in losses.get_lines()}
+    assert drawn == {"sum": [[5, 9], [9, 6]], "entity": [[5, 7], [9, 5]], "passage": [[5, 0], [9, 1]]}
+    drawn = {line.get_label(): np.asarray(line.get_xydata()).tolist() for line in accuracies.get_lines()}
+    assert drawn == {"entity": [[5, 0.1], [9, 0.2]], "passage": [[9, 0.5]]}
+    assert losses.get_title() == "Pretraining"
+    assert accuracies.get_ylim() == (0, 1)
+    assert (tmp_path / "loss.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_f1_bars(tmp_path: Path, figures: list[Figure]) -> None:

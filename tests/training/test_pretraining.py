@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import shutil
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from transformers import AutoTokenizer, TrainerCallback, XLMRobertaConfig, XLMRobertaForMaskedLM
+from transformers import AutoTokenizer, XLMRobertaConfig, XLMRobertaForMaskedLM
 
 from kbioxlm.common.errors import InputError
 from kbioxlm.common.recipe import parse_recipe
@@ -19,10 +20,13 @@ from kbioxlm.dataset_scripts.corpora.rows import ROW
 from kbioxlm.dataset_scripts.folder import ShardWriter
 from kbioxlm.modeling_kbioxlm import KBioXLMForPreTraining
 from kbioxlm.training import pretraining
-from kbioxlm.training.examples import MaskedExamples, PaddingCollator
+from kbioxlm.training.encoded import encoded_level
+from kbioxlm.training.examples import MaskedSteps, strata_of
 from kbioxlm.training.features import LEVELS, load_level
 from kbioxlm.training.masking import IGNORED
-from kbioxlm.training.pretraining import PretrainRecipe, masking_rule, pretrain
+from kbioxlm.training.pretrain_recipe import PretrainRecipe
+from kbioxlm.training.pretraining import masking_rule, pretrain
+from kbioxlm.training.schedule import Plan
 from kbioxlm.training.tokenizer import learn
 
 SHAPE = {
@@ -77,9 +81,9 @@ def test_the_report_says_what_was_done(finished: tuple[Path, dict[str, Any]], ke
     _, report = finished
     assert report["task"] == "pretraining"
     assert report["recipe"]["steps"] == STEPS
-    assert list(report["recipe"]["shares"]) == list(LEVELS)
+    assert list(report["recipe"]["shares"]) == list(LEVELS[:4])
     assert set(report["inputs"]) == {"corpora", "tokenizer"}
-    assert report["examples"] == {"monolingual": 38, "entity": 20, "fact": 19, "passage": 19}
+    assert list(report["examples"]) == list(LEVELS[:4])
     assert sum(report["examples"].values()) == STEPS * 8
     assert STEPS * 8 * 3 < report["pieces"] <= STEPS * 8 * 48
     assert report["seed"] == 13
@@ -95,43 +99,6 @@ def test_the_losses_of_equation_4_are_logged_and_fall(finished: tuple[Path, dict
     assert any(entry["relation_loss"] > 0 for entry in logged)
     assert any(entry["passage_loss"] > 0 for entry in logged)
     assert logged[-1]["entity_loss"] < logged[0]["entity_loss"]
-
-
-class _KilledError(Exception):
-    """Stands for a signal."""
-
-
-class _KillAfterSave(TrainerCallback):
-    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        if state.global_step == 10:
-            raise _KilledError
-
-
-def test_a_killed_run_goes_on_and_ends_bit_identical(
-    finished: tuple[Path, dict[str, Any]], keys: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    whole = pretraining._PretrainTrainer
-
-    class Mortal(whole):  # type: ignore[misc, valid-type]
-        def __init__(self, *args: Any, **kwargs: Any):
-            super().__init__(*args, **kwargs)
-            self.add_callback(_KillAfterSave())
-
-    recipe = recipe_of(keys, tmp_path / "model")
-    monkeypatch.setattr(pretraining, "_PretrainTrainer", Mortal)
-    with pytest.raises(_KilledError):
-        pretrain(recipe)
-    assert not recipe.output.exists()
-    assert {path.name for path in (tmp_path / ".model.training").iterdir()} == {"checkpoint-10", "run.json"}
-    monkeypatch.setattr(pretraining, "_PretrainTrainer", whole)
-    report = pretrain(recipe)
-    first, second = (load_file(folder / "model.safetensors") for folder in (finished[0], recipe.output))
-    assert first.keys() == second.keys()
-    assert all(torch.equal(first[name], second[name]) for name in first)
-    assert report["examples"] == finished[1]["examples"]
-    assert report["pieces"] == finished[1]["pieces"]
-    assert [entry["step"] for entry in report["history"] if "loss" in entry] == list(range(1, STEPS + 1))
-    assert [path.name for path in tmp_path.iterdir()] == ["model"]
 
 
 def test_a_finished_run_is_not_run_again_but_a_changed_one_is(
@@ -182,14 +149,14 @@ def xlm_r(sample_tokenizer: Path, tmp_path: Path) -> Path:
 def test_an_xlm_r_gets_a_head_of_the_most_frequent_pieces(xlm_r: Path, keys: dict[str, Any], tmp_path: Path) -> None:
     recipe = recipe_of(
         keys, tmp_path / "out", checkpoint=str(xlm_r), tokenizer=None, shape=None, mlm_vocab_size=100, steps=1,
-        shares={"monolingual": 1.0}, learning_rate=1e-7,
+        shares={"monolingual": 1.0}, learning_rate=1e-7, least_coverage=0,
     )  # fmt: skip
     pretrain(recipe)
     model = KBioXLMForPreTraining.from_pretrained(recipe.output)
     tokenizer = AutoTokenizer.from_pretrained(xlm_r)
     counts = np.zeros(len(tokenizer), dtype=int)
     for text in load_level(recipe.corpora, "monolingual")["text"]:
-        np.add.at(counts, tokenizer(text, add_special_tokens=False)["input_ids"], 1)
+        np.add.at(counts, tokenizer(text, truncation=True, max_length=48)["input_ids"][1:-1], 1)
     kept = model.lm_head.token_ids.numpy()
     assert len(kept) == len(set(kept.tolist())) == model.config.mlm_vocab_size == 100
     assert counts[kept].min() >= np.delete(counts, kept).max()
@@ -226,6 +193,8 @@ def test_what_stops_a_run_before_it_starts(
         ({"shares": {"fact": 0}}, "key 'shares.fact' has 0; expected: .*greater than 0"),
         ({"mask_rate": 1.0}, "key 'mask_rate' has 1.0"),
         ({"shape": {**SHAPE, "hiden_size": 3}}, "unknown key 'shape.hiden_size' = 3; did you mean 'hidden_size'"),
+        ({"batch_size": None}, "key 'batch_pieces' has None; expected: .*one of batch_size and batch_pieces"),
+        ({"batch_pieces": 100}, "key 'batch_pieces' has 100; expected: .*one of batch_size and batch_pieces"),
         ({"max_length": 4}, "key 'max_length' has 4; expected: .*greater than or equal to 8"),
     ],
 )
@@ -269,49 +238,170 @@ def test_checkpoints_that_do_not_fit(
         pretrain(recipe_of(keys, tmp_path / "o", checkpoint=str(xlm_r), **start))
 
 
-def examples_of(recipe: PretrainRecipe, piece_ids: Any = None) -> MaskedExamples:
-    tokenizer = AutoTokenizer.from_pretrained(recipe.tokenizer)
-    levels = {level: load_level(recipe.corpora, level) for level in recipe.shares}
-    rule = masking_rule(recipe, tokenizer, np.arange(len(tokenizer)) if piece_ids is None else piece_ids)
-    return MaskedExamples(
-        levels, recipe.shares, recipe.steps, recipe.batch_size, recipe.seed, rule, tokenizer, recipe.max_length
+def test_a_checkpoint_whose_weights_do_not_fill_its_shape(
+    finished: tuple[Path, dict[str, Any]], keys: dict[str, Any], tmp_path: Path
+) -> None:
+    start: dict[str, Any] = {"shape": None, "tokenizer": None, "checkpoint": str(tmp_path / "m")}
+    shutil.copytree(finished[0], tmp_path / "m")
+    config = json.loads((tmp_path / "m" / "config.json").read_text(encoding="utf-8"))
+    (tmp_path / "m" / "config.json").write_text(json.dumps({**config, "intermediate_size": 64}), encoding="utf-8")
+    with pytest.raises(InputError, match=r"m: its weights and its config\.json are of different shapes .*; restore"):
+        pretrain(recipe_of(keys, tmp_path / "o", **start))
+    (tmp_path / "m" / "config.json").write_text(json.dumps({**config, "num_hidden_layers": 2}), encoding="utf-8")
+    with pytest.raises(InputError, match=r"m: 16 weights are missing, 'roberta\.encoder\.layer\.1.* among them;"):
+        pretrain(recipe_of(keys, tmp_path / "o", **start))
+
+
+def test_a_loss_that_is_no_number_stops_the_run(keys: dict[str, Any], tmp_path: Path) -> None:
+    recipe = recipe_of(
+        keys, tmp_path / "o", learning_rate=1e30, warmup_steps=8, save_steps=1, logging_steps=4, max_gradient_norm=1e9
     )
+    with pytest.raises(
+        InputError, match=r"step \d+: the entity loss is (nan|inf); try a lower learning_rate"
+    ) as caught:
+        pretrain(recipe)
+    step = int(str(caught.value).split()[1].rstrip(":"))
+    assert f"the last checkpoint is in {tmp_path / '.o.training'}" in str(caught.value)
+    # the weights of the checkpoint gave a finite loss in the step before
+    assert [path.name for path in (tmp_path / ".o.training").glob("checkpoint-*")] == [f"checkpoint-{step - 1}"]
+    assert not recipe.output.exists()
+
+
+def test_ways_to_compute_change_no_loss(
+    finished: tuple[Path, dict[str, Any]], keys: dict[str, Any], tmp_path: Path
+) -> None:
+    shape = {**SHAPE, "hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+    ways: dict[str, dict[str, Any]] = {
+        "plain": {}, "checkpointing": {"gradient_checkpointing": True}, "eager": {"attn_implementation": "eager"},
+    }  # fmt: skip
+    losses = {
+        name: [entry["loss"] for entry in pretrain(recipe_of(keys, tmp_path / name, shape=shape, **way))["history"]]
+        for name, way in ways.items()
+    }
+    for name in ("checkpointing", "eager"):
+        assert losses[name] == pytest.approx(losses["plain"], abs=1e-5)
+    with pytest.raises(InputError, match=r"recipe: attn_implementation 'fast' cannot be used here .*; leave it out"):
+        pretrain(recipe_of(keys, tmp_path / "o", attn_implementation="fast"))
+
+
+def test_a_finished_run_gets_a_new_card_and_is_uploaded(
+    finished: tuple[Path, dict[str, Any]], keys: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[tuple[Any, ...]] = []
+
+    def uploaded(*given: Any, **named: Any) -> str:
+        calls.append((*given, named))
+        return "https://hub/lab/model"
+
+    monkeypatch.setattr(pretraining, "push_to_hub", uploaded)
+    monkeypatch.setattr(pretraining, "_run", lambda *_: pytest.fail("trained again"))
+    folder = tmp_path / "model"
+    shutil.copytree(finished[0], folder)
+    report = {**finished[1], "recipe": {**finished[1]["recipe"], "output": str(folder)}}
+    (folder / "report.json").write_text(json.dumps(report), encoding="utf-8")
+    changes: dict[str, Any] = {"push_to_hub": "lab/model", "card": {"license": "cc-by-4.0"}, "workers": 1}
+    pretrain(recipe_of(keys, folder, **changes))
+    named = {"kind": "model", "outdated": None, "place": "recipe, push_to_hub"}
+    assert calls == [(folder, "lab/model", True, "12 steps of pretraining", named)]
+    card = (folder / "README.md").read_text(encoding="utf-8")
+    assert card.startswith("---\nlicense: cc-by-4.0\n")
+    assert 'from_pretrained("lab/model"' in card
+    with pytest.raises(InputError, match=r"recipe, push_to_hub: .*; write owner/name"):
+        pretrain(recipe_of(keys, folder, push_to_hub="no name"))
+
+
+def steps_of(recipe: PretrainRecipe, predictable: Any = None, **options: Any) -> MaskedSteps:
+    tokenizer = AutoTokenizer.from_pretrained(recipe.tokenizer)
+    levels = [encoded_level(recipe.corpora, level, tokenizer, recipe.max_length) for level in recipe.shares]
+    if predictable is None:
+        predictable = np.ones(len(tokenizer), dtype=bool)
+    plan = Plan(strata_of(levels, recipe.shares), recipe.steps, recipe.batch_size or 0, recipe.seed)
+    rule = masking_rule(recipe, tokenizer, predictable)
+    return MaskedSteps(levels, plan, rule, recipe.seed, tokenizer.pad_token_id, **options)
+
+
+def examples_of(micro_batches: list[dict[str, torch.Tensor]]) -> set[tuple[tuple[int, ...], ...]]:
+    """The examples of some micro-batches without their padding, as what can be compared."""
+    return {
+        tuple(tuple(batch[name][row][batch["attention_mask"][row] > 0].tolist()) for name in ("input_ids", "labels"))
+        for batch in micro_batches
+        for row in range(len(batch["input_ids"]))
+    }
 
 
 def test_an_example_depends_on_the_seed_and_its_place_alone(keys: dict[str, Any]) -> None:
     recipe = recipe_of(keys, Path("out"))
-    examples = examples_of(recipe)
-    assert len(examples) == STEPS * 8
-    together = examples.__getitems__([40, 3, 41])
-    for place, one in zip([40, 3, 41], together, strict=True):
-        alone = examples_of(recipe)[place]
-        for name, value in alone.items():
-            np.testing.assert_array_equal(one[name], value)
-    other = examples_of(recipe_of(keys, Path("out"), seed=14))
-    assert any(not np.array_equal(other[i]["input_ids"], examples[i]["input_ids"]) for i in range(5))
+    steps = steps_of(recipe)
+    assert len(steps) == STEPS
+    for step in (7, 3):
+        whole = examples_of(steps[step])
+        assert len(whole) == 8
+        assert examples_of(steps_of(recipe, micro_batch=3)[step]) == whole
+        shared = [examples_of(steps_of(recipe, micro_batch=2, processes=2, process=rank)[step]) for rank in (0, 1)]
+        assert shared[0] | shared[1] == whole
+        assert not shared[0] & shared[1]
+    assert examples_of(steps_of(recipe_of(keys, Path("out"), seed=14))[3]) != examples_of(steps[3])
 
 
-def test_random_pieces_come_from_the_reduced_vocabulary(keys: dict[str, Any]) -> None:
-    allowed = np.array([0, 2, 30, 31])
-    examples = examples_of(recipe_of(keys, Path("out"), mask_rate=0.9, aligned_mask_rate=0.9), allowed)
-    replaced = set()
-    for example in examples.__getitems__(list(range(len(examples)))):
-        labels = np.maximum(example["labels"], example["relation_labels"])
-        changed = (labels != IGNORED) & (example["input_ids"] != labels)
-        replaced |= set(example["input_ids"][changed].tolist())
-    assert replaced == {30, 31, 899}  # no special piece but the mask
+def test_micro_batches_hold_examples_of_similar_length(keys: dict[str, Any]) -> None:
+    recipe = recipe_of(keys, Path("out"), batch_size=24)
+    for rank in (0, 1):
+        lengths = [
+            batch["attention_mask"].sum(dim=1)
+            for batch in steps_of(recipe, micro_batch=4, processes=2, process=rank)[0]
+        ]
+        assert [len(one) for one in lengths] == [4, 4, 4]
+        assert all(one.min() >= next.max() for one, next in itertools.pairwise(lengths))
 
 
-def test_the_collator_pads_to_the_longest() -> None:
-    def example(length: int, passage: int) -> dict[str, Any]:
-        values = np.arange(length) + 5
-        ignored = np.full(length, IGNORED)
-        return {"input_ids": values, "labels": values, "relation_labels": ignored, "passage_labels": passage}
+def test_a_batch_that_cannot_be_dealt_out(keys: dict[str, Any]) -> None:
+    recipe = recipe_of(keys, Path("out"), batch_size=5)
+    with pytest.raises(
+        InputError, match="a batch of 5 examples cannot be dealt out to 2 processes in micro-batches of 1"
+    ):
+        steps_of(recipe, micro_batch=1, processes=2)
+    with pytest.raises(InputError, match="a batch of 5 examples cannot be dealt out to 6 processes; raise batch_size"):
+        steps_of(recipe, processes=6)
 
-    batch = PaddingCollator(1)([example(2, 0), example(4, IGNORED)])
-    assert batch["input_ids"].tolist() == [[5, 6, 1, 1], [5, 6, 7, 8]]
-    assert batch["attention_mask"].tolist() == [[1, 1, 0, 0], [1, 1, 1, 1]]
-    assert batch["labels"].tolist() == [[5, 6, IGNORED, IGNORED], [5, 6, 7, 8]]
-    assert batch["relation_labels"].tolist() == [[IGNORED] * 4] * 2
-    assert batch["passage_labels"].tolist() == [0, IGNORED]
+
+def test_a_batch_of_pieces(keys: dict[str, Any], tmp_path: Path) -> None:
+    report = pretrain(recipe_of(keys, tmp_path / "out", batch_size=None, batch_pieces=400, steps=30))
+    assert report["pieces"] / 30 == pytest.approx(400, rel=0.1)
+    assert report["batch"]["pieces"] == pytest.approx(report["pieces"] / 30, abs=0.1)
+    assert sum(report["examples"].values()) == 30 * report["batch"]["examples"]
+
+
+def test_random_pieces_and_labels_come_from_the_reduced_vocabulary(keys: dict[str, Any]) -> None:
+    recipe = recipe_of(keys, Path("out"), mask_rate=0.9, aligned_mask_rate=0.9)
+    allowed = np.arange(900) % 3 > 0
+    reduced, free = steps_of(recipe, allowed), steps_of(recipe)
+    replaced, labelled, anywhere = set(), set(), set()
+    for step in range(STEPS):
+        for batch, whole in zip(reduced[step], free[step], strict=True):
+            labels = torch.maximum(batch["labels"], batch["relation_labels"])
+            changed = (labels != IGNORED) & (batch["input_ids"] != labels)
+            replaced |= set(batch["input_ids"][changed].tolist())
+            labelled |= set(labels.unique().tolist()) - {IGNORED}
+            originals = torch.maximum(whole["labels"], whole["relation_labels"])
+            anywhere |= set(originals.unique().tolist())
+            hidden = (batch["input_ids"] == 899) & (labels == IGNORED)
+            assert not hidden.any()  # nothing is masked that is not asked for
+    assert 899 in replaced
+    assert all(allowed[list(replaced | labelled)] | (np.array(list(replaced | labelled)) == 899))
+    assert not replaced & {0, 1, 2, 3}
+    assert len(replaced) > 20
+    assert len(labelled) > 20
+    assert not allowed[sorted(anywhere - {IGNORED})].all()  # without a reduction, other pieces are labels too
+
+
+def test_the_batches_are_padded_to_their_longest(keys: dict[str, Any]) -> None:
+    (batch,) = steps_of(recipe_of(keys, Path("out")))[0]
+    lengths = batch["attention_mask"].sum(dim=1)
+    assert batch["input_ids"].shape == (8, int(lengths.max()))
+    padding = batch["attention_mask"] == 0
+    assert padding.any()
+    assert (batch["input_ids"][padding] == 1).all()
+    assert (batch["labels"][padding] == IGNORED).all()
+    assert (batch["input_ids"][:, 0] == 0).all()  # <s>
+    assert batch["passage_labels"].shape == (8,)
     assert {value.dtype for value in batch.values()} == {torch.int64}

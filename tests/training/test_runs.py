@@ -44,8 +44,26 @@ def test_only_an_equal_run_is_gone_on_with(tmp_path: Path) -> None:
         (work / f"checkpoint-{step}" / "trainer_state.json").write_text("{}")
     (work / "checkpoint-15").mkdir()  # killed while it was written
     assert resume_point(work, IDENTITY) == str(work / "checkpoint-10")
-    assert resume_point(work, {**IDENTITY, "inputs": {}}) is None
-    assert [path.name for path in work.iterdir()] == ["run.json"]
+    (work / ".checkpoint-15.part").mkdir()  # the same, by a trainer that renames
+    assert resume_point(work, IDENTITY) == str(work / "checkpoint-10")
+    assert not (work / ".checkpoint-15.part").exists()
+
+
+def test_a_run_whose_recipe_changed_is_not_thrown_away(tmp_path: Path) -> None:
+    work = work_folder(tmp_path / "out")
+    resume_point(work, IDENTITY)
+    changed = {"recipe": {"steps": 4, "seed": 1}, "inputs": {"corpora": "abc"}}
+    assert resume_point(work, changed) is None  # nothing is lost
+    assert resume_point(work, IDENTITY) is None
+    (work / "checkpoint-10").mkdir()
+    (work / "checkpoint-10" / "trainer_state.json").write_text("{}")
+    message = (
+        r"\.out\.training: holds a run that was cut off at step 10 and differs in recipe\.steps \(3, now 4\), "
+        r"recipe\.seed \(None, now 1\); restore these to go on with it, or delete .*out\.training to begin anew"
+    )
+    with pytest.raises(InputError, match=message):
+        resume_point(work, changed)
+    assert resume_point(work, IDENTITY) == str(work / "checkpoint-10")
 
 
 def test_a_work_folder_without_a_note_is_begun_anew(tmp_path: Path) -> None:

@@ -13,13 +13,17 @@ from transformers import AutoTokenizer, BertTokenizer, PreTrainedTokenizerBase, 
 
 from kbioxlm.common.errors import InputError
 from kbioxlm.modeling_kbioxlm import KBioXLMForMaskedLM, KBioXLMForPreTraining
+from kbioxlm.training.classifier import load_classifier
+from kbioxlm.training.tagger import load_tagger
 from kbioxlm.training.tokenizer import load_tokenizer
-from kbioxlm.training.trimming import TrimRecipe, kept_pieces, trim_model, trim_vocabulary, trimmed_backend
+from kbioxlm.training.trimmed_model import kept_pieces, trim_model, trimmed_backend
+from kbioxlm.training.trimming import TrimRecipe, trim_vocabulary
 
 SHAPE = {
     "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 48,
     "max_position_embeddings": 140, "type_vocab_size": 1, "layer_norm_eps": 1e-5,
 }  # fmt: skip
+SPANISH = ["El paciente tomó aspirina y tuvo náuseas.", "La heparina puede causar hemorragia grave."]
 ENGLISH = ["The patient took aspirin and had nausea.", "Heparin may cause severe bleeding."]
 CHINESE = ["患者服用阿司匹林后出现恶心。", "肝素可引起严重出血。"]
 
@@ -77,6 +81,75 @@ def test_covered_text_keeps_its_pieces_and_hidden_states(
         rows = torch.tensor(tokenizer.convert_tokens_to_ids(shared))
         torch.testing.assert_close(small_logits, logits[..., rows], atol=1e-5, rtol=1e-5)
     assert small.lm_head.decoder.weight is small.get_input_embeddings().weight
+
+
+def test_trim_for_three_languages(
+    checkpoint: Path, texts: Path, tmp_path: Path, tokenizer: PreTrainedTokenizerBase
+) -> None:
+    """A third language in a file of its own: each is covered, measured and on the card; a fourth is not promised."""
+    spanish = tmp_path / "es.jsonl"
+    rows = [{"lang": "es", "text": f"{text} {n}"} for n in range(60) for text in SPANISH]
+    spanish.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+    two = trimmed(checkpoint, texts, tmp_path / "two")
+    recipe = TrimRecipe(
+        output=tmp_path / "three", checkpoint=str(checkpoint), texts=[texts, spanish], measured_share=0.2
+    )
+    report = trim_vocabulary(recipe)
+    assert report["pieces"]["after"] > two["pieces"]["after"]
+    assert list(report["coverage"]) == ["en", "es", "zh"]
+    assert all(figures["texts"] > 10 for figures in report["coverage"].values())
+    assert report["parity"]["texts"] == report["parity"]["same_pieces"] > 40
+    assert report["parity"]["largest_difference"] < 1e-5
+    whole = KBioXLMForMaskedLM.from_xlm_roberta(checkpoint).eval()
+    small = KBioXLMForMaskedLM.from_pretrained(tmp_path / "three").eval()
+    small_tokenizer = AutoTokenizer.from_pretrained(tmp_path / "three", config=small.config)
+    for text in (*ENGLISH, *CHINESE, *SPANISH):
+        assert small_tokenizer.tokenize(text) == tokenizer.tokenize(text)
+        ids, small_ids = tokenizer(text, return_tensors="pt"), small_tokenizer(text, return_tensors="pt")
+        torch.testing.assert_close(
+            small.roberta(**small_ids).last_hidden_state, whole.roberta(**ids).last_hidden_state, atol=1e-5, rtol=1e-5
+        )
+    card = (tmp_path / "three" / "README.md").read_text(encoding="utf-8")
+    assert "language:\n- en\n- es\n- zh\n" in card
+    two_tokenizer = AutoTokenizer.from_pretrained(tmp_path / "two", config=small.config)
+    assert [two_tokenizer.tokenize(text) for text in SPANISH] != [tokenizer.tokenize(text) for text in SPANISH]
+
+
+def test_trim_a_tagger(checkpoint: Path, texts: Path, tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    tagger, tokenizer = load_tagger(str(checkpoint), ["B-Drug", "I-Drug", "O"])
+    assert tagger.crf is not None
+    for parameter in tagger.crf.parameters():
+        torch.nn.init.normal_(parameter)
+    tagger.save_pretrained(tmp_path / "tagger")
+    tokenizer.save_pretrained(tmp_path / "tagger")
+    report = trimmed(tmp_path / "tagger", texts, tmp_path / "out")
+    assert report["parity"]["largest_difference"] < 1e-5
+    saved = report["pieces"]["before"] - report["pieces"]["after"]
+    assert report["parameters"]["before"] - report["parameters"]["after"] == saved * SHAPE["hidden_size"] > 0
+    small, small_tokenizer = load_tagger(str(tmp_path / "out"))
+    for text in (*ENGLISH, *CHINESE):
+        ids, small_ids = tokenizer(text, return_tensors="pt"), small_tokenizer(text, return_tensors="pt")
+        logits, small_logits = tagger.eval()(**ids).logits, small.eval()(**small_ids).logits
+        torch.testing.assert_close(small_logits, logits, atol=1e-5, rtol=1e-5)
+        scored = torch.ones_like(ids["input_ids"], dtype=torch.bool)
+        assert small.decode(small_logits, scored) == tagger.decode(logits, scored)
+
+
+def test_trim_a_classifier_with_markers(checkpoint: Path, texts: Path, tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    classifier, tokenizer = load_classifier(str(checkpoint), ["0", "1"], markers=["@GENE$", "@DISEASE$"])
+    classifier.save_pretrained(tmp_path / "classifier")
+    tokenizer.save_pretrained(tmp_path / "classifier")
+    report = trimmed(tmp_path / "classifier", texts, tmp_path / "out")
+    assert report["pieces"]["after"] < report["pieces"]["before"]
+    small, small_tokenizer = load_classifier(str(tmp_path / "out"))
+    for text in ("@GENE$ may cause @DISEASE$ bleeding", "患者@GENE$后出现@DISEASE$"):
+        assert small_tokenizer.tokenize(text) == tokenizer.tokenize(text)
+        assert "@GENE$" in small_tokenizer.tokenize(text)
+        logits = classifier.eval()(**tokenizer(text, return_tensors="pt")).logits
+        small_logits = small.eval()(**small_tokenizer(text, return_tensors="pt")).logits
+        torch.testing.assert_close(small_logits, logits, atol=1e-5, rtol=1e-5)
 
 
 def test_special_pieces_keep_their_roles(checkpoint: Path, texts: Path, tmp_path: Path) -> None:

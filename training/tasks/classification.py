@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from kbioxlm.common.errors import InputError, shown
+from kbioxlm.common.errors import InputError, Report, refuse, shown
 from kbioxlm.training.batching import padded_inputs
 from kbioxlm.training.classifier import PreparedTexts, load_classifier, predict_logits, prepare_texts
 from kbioxlm.training.labelled_texts import LabelledTexts, load_labelled_texts
@@ -28,17 +28,17 @@ class _ClassificationTask(Task):
 
     entity_markers: tuple[str, ...] = ()
 
-    def load(self, source: str, split: str) -> LabelledTexts:
+    def load(self, source: str, split: str, report: Report = refuse) -> LabelledTexts:
         """Texts with labels; see `labelled_texts.load_labelled_texts`."""
-        return load_labelled_texts(source, split)
+        return load_labelled_texts(source, split, report)
 
     def new_model(self, checkpoint: str, labels: Sequence[str]) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
         """A classifier with one logit a label."""
         return load_classifier(checkpoint, labels, self.multi_label, self.entity_markers, self.convert_pickle)
 
-    def load_model(self, checkpoint: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    def load_model(self, checkpoint: str, merge: bool = True) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
         """A fine-tuned classifier."""
-        return load_classifier(checkpoint, multi_label=self.multi_label)
+        return load_classifier(checkpoint, multi_label=self.multi_label, merge=merge)
 
     def label_problems(self, train: TaskData, labels: Sequence[str]) -> Iterator[InputError]:
         """As for every task; and an entity marker that no text holds."""

@@ -1,4 +1,4 @@
-"""The labelled examples of one source, whatever the task; carving a dev set; documents that two sets share."""
+"""The labelled examples of one source, whatever the task; carving a dev set."""
 
 from __future__ import annotations
 
@@ -82,21 +82,6 @@ def carve_dev(data: D, share: float, seed: int) -> tuple[D, D]:
         data.of_documents(data.documents - chosen, data.source),
         data.of_documents(chosen, f"{data.source} (share {share:g} of the documents, seed {seed})"),
     )
-
-
-def shared_documents(train: TaskData, dev: TaskData, tests: Collection[TaskData]) -> Iterator[InputError]:
-    """What is wrong with sets that share a document with train, or tests that share one with dev, in any language.
-
-    Ids are compared within a benchmark only (see `TaskData.benchmark`).
-    """
-    pairs = [(train, dev)] + [(part, test) for test in tests for part in (train, dev)]
-    for first, second in pairs:
-        shared = first.documents & second.documents
-        if first.benchmark == second.benchmark and shared:
-            yield InputError(
-                second.source, f"shares {len(shared)} document ids with {first.source}, such as {shown(min(shared))}",
-                "use other splits, or set allow_shared_documents: true if the ids mean different documents",
-            )  # fmt: skip
 
 
 def unknown_labels(data: TaskData, known: Sequence[str]) -> Iterator[InputError]:

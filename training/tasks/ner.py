@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from kbioxlm.common.errors import Report, refuse
 from kbioxlm.dataset_scripts.benchmarks.iob import Sentence, Span, spans_of_tags
 from kbioxlm.training.batching import pad, padded_inputs
 from kbioxlm.training.ner import NerData, entity_labels, iob2_tags, load_ner
@@ -28,17 +29,17 @@ class NerTask(Task):
 
     use_crf: bool = True
 
-    def load(self, source: str, split: str) -> NerData:
+    def load(self, source: str, split: str, report: Report = refuse) -> NerData:
         """Sentences with entities, from an IOB file or `folder:config[:split]`; see `ner.load_ner`."""
-        return load_ner(source, split)
+        return load_ner(source, split, report)
 
     def new_model(self, checkpoint: str, labels: Sequence[str]) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
         """A tagger with the IOB2 tags of `labels`."""
         return load_tagger(checkpoint, iob2_tags(labels), self.use_crf, self.convert_pickle)
 
-    def load_model(self, checkpoint: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    def load_model(self, checkpoint: str, merge: bool = True) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
         """A fine-tuned tagger."""
-        return load_tagger(checkpoint)
+        return load_tagger(checkpoint, merge=merge)
 
     def labels_of_model(self, model: PreTrainedModel) -> list[str]:
         """The entity labels of its tags."""

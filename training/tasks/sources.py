@@ -14,6 +14,7 @@ import yaml
 
 from kbioxlm.common.errors import InputError, shown
 from kbioxlm.common.files import require_file
+from kbioxlm.dataset_scripts.benchmarks.published import ORIGINAL
 
 _TASKS = {"entities": "ner", "labels": "relation or document"}  # by the column that only its sources have
 
@@ -33,9 +34,11 @@ class Source:
     split: str
 
     def benchmark(self, language: str) -> str:
-        """What the configurations of a folder that differ in their language alone have in common."""
+        """What the configurations of a folder that differ in their language alone have in common; the published and
+        the cleaned splits of a benchmark have the same documents.
+        """
         folder = str(Path(self.place).resolve()) if Path(self.place).is_dir() else self.place
-        return f"{folder}:{self.config.removesuffix(f'_{language}')}"
+        return f"{folder}:{self.config.removesuffix(ORIGINAL).removesuffix(f'_{language}')}"
 
 
 def parse_source(name: str, split: str, kinds: str = "folder:config or folder:config:split") -> Source:

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Protocol
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from kbioxlm.common.errors import InputError
+from kbioxlm.common.errors import InputError, Report, refuse
 from kbioxlm.training.tasks.data import TaskData
 
 
@@ -59,8 +59,9 @@ class Task(ABC):
     convert_pickle: bool = False
 
     @abstractmethod
-    def load(self, source: str, split: str) -> TaskData:
-        """The examples of `source`; `split` is read where it names none.
+    def load(self, source: str, split: str, report: Report = refuse) -> TaskData:
+        """The examples of `source`; `split` is read where it names none, and `report` is given what is wrong with
+        single rows, which are left out if it does not raise it.
 
         Raises:
             InputError: nothing there, or rows that are not of this task.
@@ -86,8 +87,10 @@ class Task(ABC):
         """
 
     @abstractmethod
-    def load_model(self, checkpoint: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    def load_model(self, checkpoint: str, merge: bool = True) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
         """A fine-tuned model of this task and its tokenizer.
+
+        An adapter is merged into its base; where not to `merge`, it stays apart (a `PeftModel`), to be trained further.
 
         Raises:
             InputError: nothing there, or no trained head.

@@ -116,7 +116,11 @@ def test_rows_that_resemble_nothing_are_not_guessed() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"model.classifier.weight": None}, r"no 'classifier.weight' among its \d+ tensors"),
+        ({"model.classifier.weight": None}, "has no reduced head, `classifier.*`; leave token_ids out"),
+        (
+            {"model.roberta.embeddings.word_embeddings.weight": None},
+            r"no 'roberta.embeddings.word_embeddings.weight' among its \d+ tensors",
+        ),
         ({"model.roberta.encoder.layer.1.output.dense.bias": None}, "1 tensors are missing, 'roberta.encoder.layer.1"),
         ({"model.roberta.extra": torch.zeros(1)}, "unknown tensor 'roberta.extra'"),
         (

@@ -1,0 +1,1 @@
+"""Annotated data sets translated into another language: marked, translated, projected back, checked, reviewed."""
