@@ -150,7 +150,7 @@ class KBioXLMModel(KBioXLMPreTrainedModel, XLMRobertaModel):
         inputs = {"token_type_ids": token_type_ids, "position_ids": position_ids, "inputs_embeds": inputs_embeds}
         template = input_ids if inputs_embeds is None else inputs_embeds
         kernel = self._kernel(template, attention_mask, kwargs)
-        if kernel is None:
+        if kernel is None or template is None:
             return super().forward(input_ids, attention_mask, return_dict=True, **inputs, **kwargs)
         if position_ids is None and input_ids is not None:
             inputs["position_ids"] = self.embeddings.create_position_ids_from_input_ids(
@@ -163,7 +163,7 @@ class KBioXLMModel(KBioXLMPreTrainedModel, XLMRobertaModel):
         if wanted is not None and self.pooler is not None:
             wanted = wanted.clone()
             wanted[:, 0] = True
-        packed = PackedBatch.of(template, attention_mask, wanted, kernel)
+        packed = PackedBatch.of(template, attention_mask, wanted, kernel, *self._arithmetic(template.device.type))
         flat = {
             name: None if tensor is None else packed.pack(tensor)
             for name, tensor in {"input_ids": input_ids, **inputs}.items()
@@ -172,6 +172,13 @@ class KBioXLMModel(KBioXLMPreTrainedModel, XLMRobertaModel):
         return BaseModelOutputWithPoolingAndCrossAttentions(
             last_hidden_state=hidden, pooler_output=None if self.pooler is None else self.pooler(hidden)
         )
+
+    def _arithmetic(self, device: str) -> tuple[torch.dtype, bool]:
+        """In which dtype matrices are multiplied, and whether attention is faster explicitly than by torch's kernel."""
+        dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else self.dtype
+        drops = self.training and self.config.attention_probs_dropout_prob > 0
+        slow = drops or (torch.is_grad_enabled() and self.training and dtype == torch.bfloat16)
+        return dtype, device == "cpu" and slow
 
     def _kernel(
         self, template: torch.Tensor | None, attention_mask: torch.Tensor | None, kwargs: dict[str, Any]

@@ -13,6 +13,7 @@ from torch import nn
 from torch.autograd.function import once_differentiable
 
 from .configuration_kbioxlm import KBioXLMConfig
+from .modeling_encoder_kbioxlm import round_size
 
 IGNORED = -100  # the label of positions that carry none, as everywhere in transformers
 TILE = 4096  # rows of the head that are computed at a time: few calls, and what they write stays in a cache
@@ -53,9 +54,12 @@ class KBioXLMLMHead(nn.Module):
             hidden: (n, hidden).
             targets: (tasks, n), rows of the head, -100 where there is none.
         """
-        hidden, decoder = self._transformed(hidden), self.decoder
-        device = hidden.device.type
+        decoder, device = self.decoder, hidden.device.type
         dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else decoder.weight.dtype
+        if device == "cpu" and dtype != torch.float32:
+            extra = round_size(len(hidden)) - len(hidden)
+            hidden, targets = F.pad(hidden, (0, 0, 0, extra)), F.pad(targets, (0, extra), value=IGNORED)
+        hidden = self._transformed(hidden)
         with torch.autocast(device, enabled=False):
             tensors = (tensor.to(dtype) for tensor in (hidden, decoder.weight, decoder.bias))
             totals, hits = LinearCrossEntropy.apply(*tensors, targets)

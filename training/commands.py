@@ -83,6 +83,19 @@ def pretrain(recipe: RecipePath, overrides: Overrides = None) -> None:
 
 
 @app.command()
+def package(recipe: RecipePath, overrides: Overrides = None) -> None:
+    """Make a pretrained model ready to give away: weights in half precision, a card with its figures."""
+    from kbioxlm.training.packaging import PackageRecipe
+    from kbioxlm.training.packaging import package as work
+
+    parsed = load_recipe(PackageRecipe, recipe, overrides)
+    done = work(parsed)
+    print(
+        f"{parsed.output}: {done['megabytes']} MB of weights, rounded by at most {done['rounding']:.1e}; see README.md"
+    )
+
+
+@app.command()
 def finetune(recipe: RecipePath, overrides: Overrides = None) -> None:
     """Fine-tune for NER, relations or documents and score the tests; the epoch is chosen on dev data."""
     from kbioxlm.training.finetune_recipe import FinetuneRecipe
@@ -207,6 +220,7 @@ def _recipe_of(command: str) -> type[Recipe]:
     from kbioxlm.training.evaluation import EvaluateRecipe
     from kbioxlm.training.experiment_recipe import ExperimentRecipe
     from kbioxlm.training.finetune_recipe import FinetuneRecipe
+    from kbioxlm.training.packaging import PackageRecipe
     from kbioxlm.training.pretrain_recipe import PretrainRecipe
     from kbioxlm.training.reproduction.recipe import ReproduceRecipe
     from kbioxlm.training.tokenizer import TokenizerRecipe
@@ -215,7 +229,8 @@ def _recipe_of(command: str) -> type[Recipe]:
 
     kinds: dict[str, type[Recipe]] = {
         "tokenizer": TokenizerRecipe, "vocabulary": VocabularyRecipe, "convert": ConvertRecipe,
-        "trim-vocabulary": TrimRecipe, "pretrain": PretrainRecipe, "finetune": FinetuneRecipe,
+        "trim-vocabulary": TrimRecipe, "pretrain": PretrainRecipe, "package": PackageRecipe,
+        "finetune": FinetuneRecipe,
         "evaluate": EvaluateRecipe, "experiment": ExperimentRecipe, "check-data": FinetuneRecipe,
         "reproduce": ReproduceRecipe,
     }  # fmt: skip

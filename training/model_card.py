@@ -26,13 +26,14 @@ _METHOD = """@inproceedings{geng-etal-2023-kbioxlm,
 }"""
 
 
-def model_card(report: dict[str, Any], section: CardSection, repository: str | None = None) -> str:
+def model_card(report: dict[str, Any], section: CardSection, repository: str | None = None, further: str = "") -> str:
     """The text of the card.
 
     Args:
         report: the content of `report.json`.
         section: what the recipe says for the card.
         repository: where on the Hub the model will be.
+        further: Markdown between the training and the limits.
     """
     recipe, hardware, last = report["recipe"], report["hardware"], report["history"][-1]
     base = recipe["checkpoint"]
@@ -109,7 +110,7 @@ tokenizer = AutoTokenizer.from_pretrained("{place}", config=model.config)
 ```yaml
 {yaml.safe_dump(shown_recipe, allow_unicode=True, sort_keys=False).rstrip()}
 ```
-
+{further and chr(10) + further.strip() + chr(10)}
 ## Limits
 
 {section.limits or _LIMITS}

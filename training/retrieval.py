@@ -56,9 +56,8 @@ def embed(
             states = torch.stack(output.hidden_states).float().cpu()  # (layers + 1, batch, sequence, hidden)
             if sums is None:
                 sums = torch.zeros(states.shape[0], len(texts), states.shape[-1])
-            sums.index_add_(
-                1, torch.tensor([index for index, _ in chosen]), torch.einsum("lbsh,bs->lbh", states, inside.float())
-            )
+            summed = states.masked_fill(~inside[:, :, None], 0.0).sum(dim=2)  # not a product: autocast would round it
+            sums.index_add_(1, torch.tensor([index for index, _ in chosen]), summed)
     encoder.train(was_training)
     if sums is None:
         raise InputError("probe", "no text to embed", "give texts that are not empty")

@@ -15,6 +15,7 @@ from kbioxlm.training.conversion import ConvertRecipe
 from kbioxlm.training.evaluation import EvaluateRecipe
 from kbioxlm.training.experiment_recipe import ExperimentRecipe, Plan
 from kbioxlm.training.finetune_recipe import FinetuneRecipe
+from kbioxlm.training.packaging import PackageRecipe
 from kbioxlm.training.pretrain_recipe import PretrainRecipe
 from kbioxlm.training.reproduction.recipe import ReproduceRecipe
 from kbioxlm.training.tokenizer import TokenizerRecipe
@@ -28,7 +29,7 @@ OF_ACCELERATE = RECIPES / "accelerate"  # the configuration files of `accelerate
 SHIPPED = sorted(path for path in RECIPES.rglob("*.yaml") if path.parent != OF_ACCELERATE)
 KINDS: list[type[Recipe]] = [
     TokenizerRecipe, VocabularyRecipe, ConvertRecipe, TrimRecipe, PretrainRecipe, FinetuneRecipe, EvaluateRecipe,
-    ExperimentRecipe, ReproduceRecipe,
+    ExperimentRecipe, ReproduceRecipe, PackageRecipe,
 ]  # fmt: skip
 
 

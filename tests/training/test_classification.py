@@ -25,6 +25,7 @@ from kbioxlm.training.tasks.classification import DocumentTask, RelationTask
 
 BASE: dict[str, Any] = {
     "batch_size": 8, "learning_rate": 3e-3, "head_learning_rate": 1e-2, "max_length": 62, "allow_near_duplicates": True,
+    "bf16": False,
 }  # fmt: skip
 
 

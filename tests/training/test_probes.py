@@ -49,6 +49,15 @@ def test_a_text_is_the_mean_of_its_pieces(encoder: tuple[Any, Any]) -> None:
             torch.testing.assert_close(embedded[layer, i], state[0, 1:-1].mean(0), rtol=1e-4, atol=1e-5)
 
 
+def test_vectors_in_bfloat16_are_those_of_float32_rounded(encoder: tuple[Any, Any]) -> None:
+    model, tokenizer = encoder
+    texts = ["took aspirin", "锂", "the patient had fever"]
+    exact, coarse = (embed(model, tokenizer, texts, bf16=bf16) for bf16 in (False, True))
+    assert coarse.dtype == torch.float32
+    assert not torch.equal(exact, coarse)
+    torch.testing.assert_close(coarse, exact, rtol=0.05, atol=0.05)
+
+
 def test_long_text_is_read_in_parts(encoder: tuple[Any, Any]) -> None:
     model, tokenizer = encoder
     text = "the patient took aspirin and had fever . " * 12
