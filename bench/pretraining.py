@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
+from bfloat16 import bfloat16_rows
 from gpu import gpu_rows
 from harness import Row, in_own_process, in_turn_apart, less_is_better, report
 from steps import BASE, SMALL, TRIMMED, VOCABULARY, authors, ours, plain
@@ -57,9 +58,10 @@ def main() -> int:
         rows += measure()
     print("uneven texts", file=sys.stderr)
     (uneven, said), _ = in_own_process(uneven_rows)
+    in_bfloat16 = bfloat16_rows()
     on_gpu, said_of_gpu = gpu_rows()
     notes = said | said_of_gpu
-    report("pretraining", [*rows, *uneven, *on_gpu], notes)
+    report("pretraining", [*rows, *uneven, *in_bfloat16, *on_gpu], notes)
     for note, values in notes.items():
         print(f"{note}: {values}")
     return 0
