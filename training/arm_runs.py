@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import os
 import sys
+import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import torch
 from tqdm import tqdm
 
 from kbioxlm.common.files import write_json
+from kbioxlm.common.memory import keep_freed_memory
 from kbioxlm.training.evaluation import run_probes
 from kbioxlm.training.experiment_recipe import ArmRun, ExperimentRecipe, Plan
 from kbioxlm.training.finetuning import finetune
@@ -51,9 +53,7 @@ def run_side_by_side(recipe: ExperimentRecipe, runs: Sequence[ArmRun]) -> list[A
     if recipe.jobs == 1:
         return [run_arm(recipe, run) for run in runs]
     threads = max(1, (os.cpu_count() or 1) // recipe.jobs)
-    with ProcessPoolExecutor(
-        recipe.jobs, get_context("spawn"), initializer=torch.set_num_threads, initargs=(threads,)
-    ) as pool:
+    with ProcessPoolExecutor(recipe.jobs, get_context("spawn"), initializer=_start, initargs=(threads,)) as pool:
         futures = {pool.submit(_run_logged, recipe, run): place for place, run in enumerate(runs)}
         try:
             found = {}
@@ -63,6 +63,21 @@ def run_side_by_side(recipe: ExperimentRecipe, runs: Sequence[ArmRun]) -> list[A
             pool.shutdown(wait=False, cancel_futures=True)
             raise
     return [found[place] for place in range(len(runs))]
+
+
+def _start(threads: int) -> None:
+    """Prepare a process of the pool."""
+    torch.set_num_threads(threads)
+    keep_freed_memory()
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """If the experiment is killed, its processes end too: run again, it must not meet them in the same folders."""
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _run_logged(recipe: ExperimentRecipe, run: ArmRun) -> ArmFigures:

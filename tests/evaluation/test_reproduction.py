@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 from kbioxlm.common.errors import InputError
 from kbioxlm.common.recipe import load_recipe, parse_recipe
 from kbioxlm.training.commands import app
+from kbioxlm.training.experiment_recipe import ExperimentRecipe, Plan
 from kbioxlm.training.finetune_recipe import FinetuneRecipe
 from kbioxlm.training.reproduction import reproduce
 from kbioxlm.training.reproduction.grid import rows_of, runs_of
@@ -95,6 +96,35 @@ def test_arms_of_the_small_scale_are_those_of_the_ablation() -> None:
         names = [arm if i == 0 else f"{arm}-seed{seed}" for i, seed in enumerate(seeds)]
         assert model.checkpoints == [f"{ablation['output']}/{name}" for name in names]
     assert {key: value for key, value in ablation["finetuning"].items() if value != recipe.finetuning.get(key)} == {}
+
+
+def test_runs_of_the_ablation_are_not_run_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The small scale asks for each of its fine-tunings word for word."""
+    monkeypatch.setenv("KBIOXLM_REAL_DATA", "real")
+    recipe = load_recipe(ReproduceRecipe, recipe_of_scale("small"))
+    plan = Plan(load_recipe(ExperimentRecipe, ROOT / "recipes" / "ablation.yaml"))
+    done = [task for runs in plan.arms.values() for run in runs for task in run.tasks.values()]
+    asked = runs_of(rows_of(recipe, paper_table("table7")), list(recipe.models))
+    sides = [
+        sorted(one.model_dump_json(exclude={"output"}) for one in side)
+        for side in ([one for task in done for one in task], [run.recipe for run in asked])
+    ]
+    assert sides[0] == sides[1]
+
+
+def test_an_equal_earlier_run_is_taken_over(keys: Found, tmp_path: Path) -> None:
+    keys["models"].pop("gone")
+    keys["data_sets"] = {"GAD": keys["data_sets"]["GAD"]}
+    first = made(keys, "table7").run()
+    keys |= {"output": str(tmp_path / "again"), "earlier": [str(tmp_path / "out"), str(tmp_path / "nowhere")]}
+    again = made(keys, "table7")
+    assert again.plan()[-1] == "1 finished, 0 to run, 0 missing"
+    report = again.run()
+    cells = [cells_of(one, "tiny") for one in (first, report)]
+    assert cells[0] == cells[1]
+    assert not list((tmp_path / "again").glob("tiny-*"))
+    keys["finetuning"] = {**keys["finetuning"], "warmup_ratio": 0.2}
+    assert made(keys, "table7").plan()[-1] == "0 finished, 1 to run, 0 missing"
 
 
 def test_zero_shot_and_monolingual_tables_share_their_runs(keys: Found) -> None:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from kbioxlm.common.errors import InputError
@@ -197,6 +201,37 @@ def test_an_error_of_a_run_beside_others_reaches_the_user(keys: dict[str, Any], 
     changes = {"finetuning": {**keys["finetuning"], "max_length": 65}}  # the model has 64 positions
     with pytest.raises(InputError, match="max_length 65 is longer than the model"):
         run_experiment(recipe_of(keys, output=tmp_path / "out", jobs=2, **changes))
+
+
+def test_runs_side_by_side_end_with_the_experiment_that_is_killed() -> None:
+    code = (
+        "import os, time\n"
+        "from concurrent.futures import ProcessPoolExecutor\n"
+        "from multiprocessing import get_context\n"
+        "from kbioxlm.training import arm_runs\n"
+        "if __name__ == '__main__':\n"
+        "    pool = ProcessPoolExecutor(1, get_context('spawn'), arm_runs._start, (1,))\n"
+        "    print(pool.submit(os.getpid).result(), flush=True)\n"
+        "    pool.submit(time.sleep, 600).result()\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as killed:
+        assert killed.stdout is not None
+        run = int(killed.stdout.readline())
+        assert is_running(run)
+        killed.kill()
+    for _ in range(200):
+        if not is_running(run):
+            return
+        time.sleep(0.1)
+    os.kill(run, signal.SIGKILL)
+    pytest.fail("it goes on without its experiment")
+
+
+def is_running(process: int) -> bool:
+    try:
+        return psutil.Process(process).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,11 @@ of the first language again, so that nothing in the other language is seen but t
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from kbioxlm.common.errors import InputError
@@ -17,6 +20,7 @@ from kbioxlm.common.recipe import parse_recipe
 from kbioxlm.training.finetune_recipe import FinetuneRecipe
 from kbioxlm.training.reproduction.paper import AVERAGE, Direction, PaperGroup, PaperTable
 from kbioxlm.training.reproduction.recipe import DataSet, Model, ReproduceRecipe
+from kbioxlm.training.runs import REPORT
 
 LANGUAGES = ("en", "zh")
 
@@ -143,7 +147,23 @@ def _whole(
         "tests": {code: _source(recipe, data_set, code) for code in LANGUAGES}, "output": recipe.output / name,
         "seed": seed,
     }  # fmt: skip
-    return _parsed(own, name, recipe.finetuning, data_set.keys, model.keys)
+    return _where_it_was_run(_parsed(own, name, recipe.finetuning, data_set.keys, model.keys), recipe.earlier)
+
+
+def _where_it_was_run(recipe: FinetuneRecipe, folders: list[Path]) -> FinetuneRecipe:
+    """The recipe, with the output of an equal run that stands in one of `folders`, if there is one."""
+    wanted = json.loads(recipe.model_dump_json(exclude={"output"}))
+    for report in (path for folder in folders for path in sorted(folder.glob(f"*/{REPORT}"))):
+        if _recipe_of(report, report.stat().st_mtime_ns) == wanted:
+            return recipe.model_copy(update={"output": report.parent})
+    return recipe
+
+
+@lru_cache(maxsize=4096)
+def _recipe_of(report: Path, _: int) -> dict[str, Any]:
+    """What was run, but for its output; the time of the last change keeps the memory right."""
+    recipe: dict[str, Any] = json.loads(report.read_text(encoding="utf-8")).get("recipe", {})
+    return {key: value for key, value in recipe.items() if key != "output"}
 
 
 def _further(

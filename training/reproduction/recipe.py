@@ -39,6 +39,9 @@ class ReproduceRecipe(Recipe):
         default="cleaned",
         description="the benchmarks' cleaned splits, or the published ones, on which the paper scored",
     )
+    earlier: list[Path] = Field(
+        default=[], description="folders of earlier runs, such as an experiment; an equal one there is not run again"
+    )
     hint: str = Field(default="", description="what to do about a checkpoint that is missing")
     data_sets: dict[str, DataSet] = Field(description="by column of the paper")
     models: dict[str, Model] = Field(min_length=1)
