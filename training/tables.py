@@ -15,10 +15,12 @@ def experiment_table(report: dict[str, Any]) -> str:
     arms = report["arms"]
     rows = [["F1", *(f"{arm}" for arm in arms), "N"]]
     first = next(iter(arms.values()))
-    rows += [
-        [name, *(_score(values["scores"][name]) for values in arms.values()), f"{cell['n']:,} {cell['counted']}"]
-        for name, cell in first["scores"].items()
-    ]
+    for name, cell in first["scores"].items():
+        counted = f"{cell['n']:,} {cell['counted']}"
+        rows.append([name, *(_score(values["scores"][name]) for values in arms.values()), counted])
+        if "accuracy" in cell:
+            accuracies = (_score(values["scores"][name]["accuracy"]) for values in arms.values())
+            rows.append([f"{name}, accuracy", *accuracies, counted])
     rows.append(
         [
             "**zero-shot, mean**",

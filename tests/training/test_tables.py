@@ -32,6 +32,14 @@ def test_scores_with_their_spread_and_number() -> None:
     assert "alignment" not in table
 
 
+def test_accuracy_stands_below_f1_where_there_is_one() -> None:
+    one = arm(66.5, None, {})
+    one["scores"]["ade/zh"] |= {"accuracy": {"f1": 50.25, "spread": 2.0, "by_seed": [50.25]}}
+    lines = experiment_table(report({"plain": one}, [7])).splitlines()
+    assert cells(lines[2])[:2] == ["ade/zh", "66.50"]
+    assert cells(lines[3]) == ["ade/zh, accuracy", "50.25 ± 2.00", "1,234 sentences"]
+
+
 def test_a_single_seed_has_no_spread() -> None:
     table = experiment_table(report({"plain": arm(5.5, None, {})}, [7]))
     assert "5.50" in table
