@@ -35,9 +35,9 @@ def encoder_from_scratch(folder: str, train: str) -> dict[str, int | float]:
     """Write an encoder and its tokenizer, learnt from the training text, and give its shape."""
     import torch
 
-    from kbioxlm.training.ner import load_ner
-    from kbioxlm.training.starting_points import ModelShape, model_of_shape
-    from kbioxlm.training.tokenizer import learn
+    from kbioxlm.training.finetuning.ner import load_ner
+    from kbioxlm.training.models.starting_points import ModelShape, model_of_shape
+    from kbioxlm.training.models.tokenizer import learn
 
     torch.manual_seed(13)
     tokenizer = learn([sentence.text for sentence in load_ner(train, "train").sentences], PIECES)
@@ -61,7 +61,7 @@ def timed(function: Callable[[], tuple[float, float]]) -> tuple[float, float, fl
 
 def ours(recipe: dict[str, Any]) -> tuple[float, float, float, float]:
     """`train.py finetune`."""
-    from kbioxlm.training.finetuning import FinetuneRecipe, finetune
+    from kbioxlm.training.finetuning.run import FinetuneRecipe, finetune
 
     def run() -> tuple[float, float]:
         found = finetune(FinetuneRecipe(**recipe))
@@ -74,7 +74,7 @@ def peers(recipe: dict[str, Any], shape: dict[str, int | float], width: int | No
     """The same recipe in the authors' shape."""
     from padded_tagger import finetune_padded
 
-    from kbioxlm.training.finetuning import FinetuneRecipe
+    from kbioxlm.training.finetuning.run import FinetuneRecipe
 
     return timed(lambda: finetune_padded(FinetuneRecipe(**recipe), shape, width))
 

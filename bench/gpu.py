@@ -1,7 +1,7 @@
 """XLM-R base on a GPU in bfloat16, texts of uneven length: pieces per second and model-flops utilisation.
 
 A step goes through all texts in micro-batches, as many at a time as the logits of each leave room for, and ends with
-AdamW. Utilisation is what `training/flops.py` says.
+AdamW. Utilisation is what `training/pretraining/flops.py` says.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from uneven import Texts, batches_of, random_texts
 
 from kbioxlm.configuration_kbioxlm import KBioXLMConfig
 from kbioxlm.modeling_kbioxlm import KBioXLMForMaskedLM
-from kbioxlm.training.flops import peak_flops, step_flops
+from kbioxlm.training.pretraining.flops import peak_flops, step_flops
 
 TEXTS = 512
 AT_A_TIME = {"ours": 256, "peers": 32}

@@ -22,11 +22,11 @@ from transformers import (
 )
 
 from kbioxlm.dataset_scripts.benchmarks.iob import Sentence
-from kbioxlm.training.finetuning import FinetuneRecipe, carve_dev
-from kbioxlm.training.ner import iob2_tags, load_ner
-from kbioxlm.training.scores import strict_f1
-from kbioxlm.training.spans import unit_tags
-from kbioxlm.training.tokenizer import load_tokenizer
+from kbioxlm.training.finetuning.ner import iob2_tags, load_ner
+from kbioxlm.training.finetuning.run import FinetuneRecipe, carve_dev
+from kbioxlm.training.finetuning.scores import strict_f1
+from kbioxlm.training.finetuning.spans import unit_tags
+from kbioxlm.training.models.tokenizer import load_tokenizer
 
 
 class PaddedTagger(nn.Module):

@@ -28,7 +28,7 @@ Overrides = Annotated[
 @app.command()
 def tokenizer(recipe: RecipePath, overrides: Overrides = None) -> None:
     """Learn a Unigram tokenizer in XLM-R's layout from text."""
-    from kbioxlm.training.tokenizer import TokenizerRecipe, train_tokenizer
+    from kbioxlm.training.models.tokenizer import TokenizerRecipe, train_tokenizer
 
     parsed = load_recipe(TokenizerRecipe, recipe, overrides)
     print(f"{parsed.output}: {len(train_tokenizer(parsed)):,} pieces")
@@ -37,7 +37,7 @@ def tokenizer(recipe: RecipePath, overrides: Overrides = None) -> None:
 @app.command()
 def vocabulary(recipe: RecipePath, overrides: Overrides = None) -> None:
     """Choose the pieces of a reduced masked-language-model head by how often the corpora hold them."""
-    from kbioxlm.training.vocabulary import VocabularyRecipe, make_vocabulary
+    from kbioxlm.training.models.vocabulary import VocabularyRecipe, make_vocabulary
 
     parsed = load_recipe(VocabularyRecipe, recipe, overrides)
     pieces = make_vocabulary(parsed)["pieces"]
@@ -47,8 +47,8 @@ def vocabulary(recipe: RecipePath, overrides: Overrides = None) -> None:
 @app.command()
 def convert(recipe: RecipePath, overrides: Overrides = None) -> None:
     """Turn a published pickle (XLM-R, InfoXLM, the authors' KBioXLM) into a KBioXLM folder with safetensors."""
-    from kbioxlm.training.conversion import ConvertRecipe
-    from kbioxlm.training.conversion import convert as work
+    from kbioxlm.training.models.conversion import ConvertRecipe
+    from kbioxlm.training.models.conversion import convert as work
 
     parsed = load_recipe(ConvertRecipe, recipe, overrides)
     report = work(parsed)
@@ -58,8 +58,8 @@ def convert(recipe: RecipePath, overrides: Overrides = None) -> None:
 @app.command()
 def trim_vocabulary(recipe: RecipePath, overrides: Overrides = None) -> None:
     """Drop the pieces that some languages do not use from a checkpoint and its tokenizer."""
-    from kbioxlm.training.trimming import TrimRecipe
-    from kbioxlm.training.trimming import trim_vocabulary as work
+    from kbioxlm.training.models.trimming import TrimRecipe
+    from kbioxlm.training.models.trimming import trim_vocabulary as work
 
     parsed = load_recipe(TrimRecipe, recipe, overrides)
     report = work(parsed)
@@ -73,8 +73,8 @@ def trim_vocabulary(recipe: RecipePath, overrides: Overrides = None) -> None:
 def pretrain(recipe: RecipePath, overrides: Overrides = None) -> None:
     """Pretrain on monolingual text (stage 1) or on the aligned corpora (stage 2)."""
     from kbioxlm.training.device import is_main_process
-    from kbioxlm.training.pretrain_recipe import PretrainRecipe
-    from kbioxlm.training.pretraining import pretrain as work
+    from kbioxlm.training.pretraining.recipe import PretrainRecipe
+    from kbioxlm.training.pretraining.run import pretrain as work
 
     parsed = load_recipe(PretrainRecipe, recipe, overrides)
     report = work(parsed)
@@ -85,8 +85,8 @@ def pretrain(recipe: RecipePath, overrides: Overrides = None) -> None:
 @app.command()
 def package(recipe: RecipePath, overrides: Overrides = None) -> None:
     """Make a pretrained model ready to give away: weights in half precision, a card with its figures."""
-    from kbioxlm.training.packaging import PackageRecipe
-    from kbioxlm.training.packaging import package as work
+    from kbioxlm.training.models.packaging import PackageRecipe
+    from kbioxlm.training.models.packaging import package as work
 
     parsed = load_recipe(PackageRecipe, recipe, overrides)
     done = work(parsed)
@@ -98,8 +98,8 @@ def package(recipe: RecipePath, overrides: Overrides = None) -> None:
 @app.command()
 def finetune(recipe: RecipePath, overrides: Overrides = None) -> None:
     """Fine-tune for NER, relations or documents and score the tests; the epoch is chosen on dev data."""
-    from kbioxlm.training.finetune_recipe import FinetuneRecipe
-    from kbioxlm.training.finetuning import finetune as work
+    from kbioxlm.training.finetuning.recipe import FinetuneRecipe
+    from kbioxlm.training.finetuning.run import finetune as work
 
     parsed = load_recipe(FinetuneRecipe, recipe, overrides)
     report = work(parsed)
@@ -110,8 +110,8 @@ def finetune(recipe: RecipePath, overrides: Overrides = None) -> None:
 @app.command()
 def check_data(recipe: RecipePath, overrides: Overrides = None) -> None:
     """Say all that is wrong with a fine-tuning recipe's data before anything is trained; exit code 2 on errors."""
-    from kbioxlm.training.data_check import check_data as work
-    from kbioxlm.training.finetune_recipe import FinetuneRecipe
+    from kbioxlm.training.finetuning.data_check import check_data as work
+    from kbioxlm.training.finetuning.recipe import FinetuneRecipe
 
     found = work(load_recipe(FinetuneRecipe, recipe, overrides))
     for finding in found:
@@ -128,7 +128,7 @@ def merge_adapter(
     output: Annotated[Path, typer.Argument(help="Folder of the merged model.")],
 ) -> None:
     """Make one model of a LoRA adapter and its base."""
-    from kbioxlm.training.adapters import merge_adapter as work
+    from kbioxlm.training.finetuning.adapters import merge_adapter as work
 
     work(adapter, output)
     print(f"{output}: {adapter} merged into its base")
@@ -137,8 +137,8 @@ def merge_adapter(
 @app.command()
 def evaluate(recipe: RecipePath, overrides: Overrides = None) -> None:
     """Score a checkpoint: test sets of a task, and the probes of cross-lingual alignment."""
-    from kbioxlm.training.evaluation import EvaluateRecipe
-    from kbioxlm.training.evaluation import evaluate as work
+    from kbioxlm.training.evaluation.run import EvaluateRecipe
+    from kbioxlm.training.evaluation.run import evaluate as work
 
     parsed = load_recipe(EvaluateRecipe, recipe, overrides)
     report = work(parsed)
@@ -151,8 +151,8 @@ def evaluate(recipe: RecipePath, overrides: Overrides = None) -> None:
 @app.command()
 def experiment(recipe: RecipePath, overrides: Overrides = None) -> None:
     """Data, tokenizer, pretraining of several arms, fine-tuning and scores in one; ends with a table of the arms."""
-    from kbioxlm.training.experiment import run_experiment
-    from kbioxlm.training.experiment_recipe import ExperimentRecipe
+    from kbioxlm.training.experiments.recipe import ExperimentRecipe
+    from kbioxlm.training.experiments.run import run_experiment
     from kbioxlm.training.tables import experiment_table
 
     parsed = load_recipe(ExperimentRecipe, recipe, overrides)
@@ -180,8 +180,8 @@ def reproduce(
     overrides: Overrides = None,
 ) -> None:
     """Fill a table of the paper with runs of our own: what is finished is kept, what is missing is run."""
-    from kbioxlm.training.reproduction.recipe import ReproduceRecipe
-    from kbioxlm.training.reproduction.reproduce import Reproduction, recipe_of_scale
+    from kbioxlm.training.evaluation.reproduction.recipe import ReproduceRecipe
+    from kbioxlm.training.evaluation.reproduction.reproduce import Reproduction, recipe_of_scale
 
     parsed = load_recipe(ReproduceRecipe, recipe or recipe_of_scale(scale), overrides)
     command = shlex.join(["python", "train.py", *sys.argv[1:]])
@@ -201,7 +201,7 @@ def tag(
     texts: Annotated[list[str], typer.Argument(help="Texts in any language.")],
 ) -> None:
     """Find the entities of texts; print one JSON object a text, with character offsets."""
-    from kbioxlm.training.tagging import tag_texts
+    from kbioxlm.training.finetuning.tagging import tag_texts
 
     print("\n".join(tag_texts(checkpoint, texts)))
 
@@ -216,16 +216,16 @@ def keys(
 
 def _recipe_of(command: str) -> type[Recipe]:
     from kbioxlm.common.errors import InputError
-    from kbioxlm.training.conversion import ConvertRecipe
-    from kbioxlm.training.evaluation import EvaluateRecipe
-    from kbioxlm.training.experiment_recipe import ExperimentRecipe
-    from kbioxlm.training.finetune_recipe import FinetuneRecipe
-    from kbioxlm.training.packaging import PackageRecipe
-    from kbioxlm.training.pretrain_recipe import PretrainRecipe
-    from kbioxlm.training.reproduction.recipe import ReproduceRecipe
-    from kbioxlm.training.tokenizer import TokenizerRecipe
-    from kbioxlm.training.trimming import TrimRecipe
-    from kbioxlm.training.vocabulary import VocabularyRecipe
+    from kbioxlm.training.evaluation.reproduction.recipe import ReproduceRecipe
+    from kbioxlm.training.evaluation.run import EvaluateRecipe
+    from kbioxlm.training.experiments.recipe import ExperimentRecipe
+    from kbioxlm.training.finetuning.recipe import FinetuneRecipe
+    from kbioxlm.training.models.conversion import ConvertRecipe
+    from kbioxlm.training.models.packaging import PackageRecipe
+    from kbioxlm.training.models.tokenizer import TokenizerRecipe
+    from kbioxlm.training.models.trimming import TrimRecipe
+    from kbioxlm.training.models.vocabulary import VocabularyRecipe
+    from kbioxlm.training.pretraining.recipe import PretrainRecipe
 
     kinds: dict[str, type[Recipe]] = {
         "tokenizer": TokenizerRecipe, "vocabulary": VocabularyRecipe, "convert": ConvertRecipe,

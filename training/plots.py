@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from kbioxlm.common.files import written_beside
-from kbioxlm.training.progress import OBJECTIVES
+from kbioxlm.training.pretraining.progress import OBJECTIVES
 
 _DPI = 120
 

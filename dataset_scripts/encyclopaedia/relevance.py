@@ -60,17 +60,17 @@ class TaggerDensity:
 
     def __init__(self, checkpoint: str):
         # torch takes seconds to import, and nothing else here needs it
-        from kbioxlm.training.tagger import load_tagger
+        from kbioxlm.training.finetuning.tagger import load_tagger
 
         self._model, self._tokenizer = load_tagger(checkpoint)
 
     def scores(self, texts: Sequence[str], language: str) -> list[float]:
         from kbioxlm.dataset_scripts.benchmarks.iob import Sentence
         from kbioxlm.training.device import has_fast_bfloat16
-        from kbioxlm.training.encoders import longest_input
-        from kbioxlm.training.features import word_spans
-        from kbioxlm.training.ner import NerData
-        from kbioxlm.training.tagger import predict, prepare
+        from kbioxlm.training.finetuning.encoders import longest_input
+        from kbioxlm.training.finetuning.ner import NerData
+        from kbioxlm.training.finetuning.tagger import predict, prepare
+        from kbioxlm.training.pretraining.features import word_spans
 
         heads = [text[:TAGGED_CHARACTERS] for text in texts]
         sentences = tuple(

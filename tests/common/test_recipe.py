@@ -11,16 +11,16 @@ from pydantic import BaseModel, Field, PositiveInt, ValidationError
 
 from kbioxlm.common.errors import InputError
 from kbioxlm.common.recipe import Recipe, describe, load_recipe, parse_recipe
-from kbioxlm.training.conversion import ConvertRecipe
-from kbioxlm.training.evaluation import EvaluateRecipe
-from kbioxlm.training.experiment_recipe import ExperimentRecipe, Plan
-from kbioxlm.training.finetune_recipe import FinetuneRecipe
-from kbioxlm.training.packaging import PackageRecipe
-from kbioxlm.training.pretrain_recipe import PretrainRecipe
-from kbioxlm.training.reproduction.recipe import ReproduceRecipe
-from kbioxlm.training.tokenizer import TokenizerRecipe
-from kbioxlm.training.trimming import TrimRecipe
-from kbioxlm.training.vocabulary import VocabularyRecipe
+from kbioxlm.training.evaluation.reproduction.recipe import ReproduceRecipe
+from kbioxlm.training.evaluation.run import EvaluateRecipe
+from kbioxlm.training.experiments.recipe import ExperimentRecipe, Plan
+from kbioxlm.training.finetuning.recipe import FinetuneRecipe
+from kbioxlm.training.models.conversion import ConvertRecipe
+from kbioxlm.training.models.packaging import PackageRecipe
+from kbioxlm.training.models.tokenizer import TokenizerRecipe
+from kbioxlm.training.models.trimming import TrimRecipe
+from kbioxlm.training.models.vocabulary import VocabularyRecipe
+from kbioxlm.training.pretraining.recipe import PretrainRecipe
 
 RECIPES = Path(__file__).parents[2] / "recipes"
 PAPER = RECIPES / "paper"

@@ -33,7 +33,7 @@ from kbioxlm.dataset_scripts.knowledge.store import KnowledgeBase
 from kbioxlm.dataset_scripts.matching.matcher import Match, NameMatcher
 from kbioxlm.dataset_scripts.matching.rules import read_rules
 from kbioxlm.modeling_kbioxlm import KBioXLMForTokenClassification
-from kbioxlm.training.tagger import load_tagger
+from kbioxlm.training.finetuning.tagger import load_tagger
 
 OTHER, CATEGORY = 0, 14
 

@@ -17,15 +17,15 @@ from transformers import AutoModelForTokenClassification, Trainer
 
 from kbioxlm.common.errors import InputError
 from kbioxlm.common.recipe import parse_recipe
-from kbioxlm.training.adapter_bank import AdapterBank
-from kbioxlm.training.adapters import LoraSettings, add_adapter, read_adapter
-from kbioxlm.training.evaluation import EvaluateRecipe, evaluate
-from kbioxlm.training.finetune_recipe import FinetuneRecipe
-from kbioxlm.training.finetuning import finetune
-from kbioxlm.training.tagger import load_tagger
-from kbioxlm.training.tagging import tag_texts
-from kbioxlm.training.tasks.classification import RelationTask
-from kbioxlm.training.tasks.ner import NerTask
+from kbioxlm.training.evaluation.run import EvaluateRecipe, evaluate
+from kbioxlm.training.finetuning.adapter_bank import AdapterBank
+from kbioxlm.training.finetuning.adapters import LoraSettings, add_adapter, read_adapter
+from kbioxlm.training.finetuning.recipe import FinetuneRecipe
+from kbioxlm.training.finetuning.run import finetune
+from kbioxlm.training.finetuning.tagger import load_tagger
+from kbioxlm.training.finetuning.tagging import tag_texts
+from kbioxlm.training.finetuning.tasks.classification import RelationTask
+from kbioxlm.training.finetuning.tasks.ner import NerTask
 
 LORA: dict[str, Any] = {"r": 4, "alpha": 8, "dropout": 0.0}
 
@@ -325,7 +325,7 @@ def test_lora_beside_frozen_layers(keys: dict[str, Any], tmp_path: Path) -> None
 
 
 def test_a_merged_folder_stands_alone(adapter: dict[str, Any], tmp_path: Path) -> None:
-    from kbioxlm.training.adapters import merge_adapter
+    from kbioxlm.training.finetuning.adapters import merge_adapter
 
     merge_adapter(str(adapter["folder"]), tmp_path / "merged")
     model = AutoModelForTokenClassification.from_pretrained(tmp_path / "merged", trust_remote_code=True)

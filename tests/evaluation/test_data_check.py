@@ -12,8 +12,8 @@ import yaml
 from typer.testing import CliRunner, Result
 
 from kbioxlm.training.commands import app
-from kbioxlm.training.data_check import check_data
-from kbioxlm.training.finetune_recipe import FinetuneRecipe
+from kbioxlm.training.finetuning.data_check import check_data
+from kbioxlm.training.finetuning.recipe import FinetuneRecipe
 
 
 def called(tmp_path: Path, keys: dict[str, Any], *overrides: str) -> Result:

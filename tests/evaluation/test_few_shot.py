@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from kbioxlm.common.errors import InputError
 from kbioxlm.dataset_scripts.benchmarks.iob import Sentence, Span
-from kbioxlm.training.few_shot import draw_shots, shots_record
-from kbioxlm.training.labelled_texts import LabelledText, LabelledTexts
-from kbioxlm.training.ner import NerData
+from kbioxlm.training.finetuning.few_shot import draw_shots, shots_record
+from kbioxlm.training.finetuning.labelled_texts import LabelledText, LabelledTexts
+from kbioxlm.training.finetuning.ner import NerData
 
 
 def texts(*labels: tuple[str, ...]) -> LabelledTexts:

@@ -10,11 +10,11 @@ import pytest
 
 from kbioxlm.common.errors import InputError
 from kbioxlm.common.recipe import parse_recipe
-from kbioxlm.training.finetune_recipe import FinetuneRecipe, task_of
-from kbioxlm.training.finetuning import finetune
-from kbioxlm.training.labelled_texts import LabelledText, LabelledTexts
-from kbioxlm.training.overlap import overlap_problems, overlap_report, overlaps
-from kbioxlm.training.sets import load_sets, problems
+from kbioxlm.training.finetuning.labelled_texts import LabelledText, LabelledTexts
+from kbioxlm.training.finetuning.overlap import overlap_problems, overlap_report, overlaps
+from kbioxlm.training.finetuning.recipe import FinetuneRecipe, task_of
+from kbioxlm.training.finetuning.run import finetune
+from kbioxlm.training.finetuning.sets import load_sets, problems
 
 LONG = "Losartan lowers the pressure of the blood in patients with hypertension and kidney disease number"
 

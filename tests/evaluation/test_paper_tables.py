@@ -7,7 +7,7 @@ import statistics
 import pytest
 
 from kbioxlm.common.errors import InputError
-from kbioxlm.training.reproduction.paper import AVERAGE, REPRODUCIBLE, Direction, paper_table
+from kbioxlm.training.evaluation.reproduction.paper import AVERAGE, REPRODUCIBLE, Direction, paper_table
 
 ALL = (*REPRODUCIBLE, "table10", "table11")
 # Where the printed average is not the mean of the printed cells, or is missing: (printed, mean of the cells).

@@ -17,15 +17,15 @@ from typer.testing import CliRunner
 from kbioxlm.common.errors import InputError
 from kbioxlm.common.recipe import load_recipe, parse_recipe
 from kbioxlm.training.commands import app
-from kbioxlm.training.experiment_recipe import ExperimentRecipe, Plan
-from kbioxlm.training.finetune_recipe import FinetuneRecipe
-from kbioxlm.training.reproduction import reproduce
-from kbioxlm.training.reproduction.grid import rows_of, runs_of
-from kbioxlm.training.reproduction.paper import REPRODUCIBLE, PaperTable, paper_table
-from kbioxlm.training.reproduction.recipe import ReproduceRecipe
-from kbioxlm.training.reproduction.report import markdown
-from kbioxlm.training.reproduction.reproduce import Reproduction, recipe_of_scale
-from kbioxlm.training.reproduction.results import Results
+from kbioxlm.training.evaluation.reproduction import reproduce
+from kbioxlm.training.evaluation.reproduction.grid import rows_of, runs_of
+from kbioxlm.training.evaluation.reproduction.paper import REPRODUCIBLE, PaperTable, paper_table
+from kbioxlm.training.evaluation.reproduction.recipe import ReproduceRecipe
+from kbioxlm.training.evaluation.reproduction.report import markdown
+from kbioxlm.training.evaluation.reproduction.reproduce import Reproduction, recipe_of_scale
+from kbioxlm.training.evaluation.reproduction.results import Results
+from kbioxlm.training.experiments.recipe import ExperimentRecipe, Plan
+from kbioxlm.training.finetuning.recipe import FinetuneRecipe
 
 ROOT = Path(__file__).parents[2]
 GOLDEN = Path(__file__).with_name("golden_table.md")

@@ -14,14 +14,14 @@ import pytest
 import scipy.stats
 
 from kbioxlm.common.errors import InputError
-from kbioxlm.training.scores import label_f1, strict_f1
-from kbioxlm.training.significance import (
+from kbioxlm.training.evaluation.significance import (
     Counts,
     compare,
     confidence_interval,
     counts_of,
     counts_of_files,
 )
+from kbioxlm.training.finetuning.scores import label_f1, strict_f1
 
 
 def row(document: str, gold: list[Any], predicted: list[Any]) -> dict[str, Any]:
@@ -141,7 +141,7 @@ def test_a_wider_level_is_wider_and_a_seed_decides() -> None:
 def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     first, second = random_counts(30, 2, 0.5, seed=1), random_counts(30, 2, 0.6, seed=1)
     whole = confidence_interval(first, 401), compare(first, second, 401)
-    monkeypatch.setattr("kbioxlm.training.significance._BLOCK", 30 * 7)
+    monkeypatch.setattr("kbioxlm.training.evaluation.significance._BLOCK", 30 * 7)
     again = confidence_interval(first, 401), compare(first, second, 401)
     assert whole[0] == again[0]
     assert whole[1].interval == again[1].interval

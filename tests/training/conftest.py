@@ -21,7 +21,7 @@ from kbioxlm.dataset_scripts.corpora.build import build_corpora
 from kbioxlm.dataset_scripts.corpora.settings import CorporaSettings
 from kbioxlm.dataset_scripts.knowledge.build import BuildSettings, build_from_umls
 from kbioxlm.modeling_kbioxlm import KBioXLMForPreTraining
-from kbioxlm.training.tokenizer import TokenizerRecipe, train_tokenizer
+from kbioxlm.training.models.tokenizer import TokenizerRecipe, train_tokenizer
 
 LABELLED_TEXTS = pa.schema(
     [*((name, pa.string()) for name in ("id", "document", "language", "text")), ("labels", pa.list_(pa.string()))]
@@ -204,8 +204,8 @@ _PRETRAIN = """
 import os, resource, sys, torch
 from kbioxlm.common.cli import run
 from kbioxlm.common.recipe import load_recipe
-from kbioxlm.training.pretrain_recipe import PretrainRecipe
-from kbioxlm.training.pretraining import pretrain
+from kbioxlm.training.pretraining.recipe import PretrainRecipe
+from kbioxlm.training.pretraining.run import pretrain
 os.environ.update(environment)
 torch.set_num_threads(1)
 sys.stderr = open(errors, "w", buffering=1)
@@ -223,7 +223,7 @@ class Workers:
 
     def __init__(self) -> None:
         self._server = multiprocessing.get_context("forkserver")
-        self._server.set_forkserver_preload(["kbioxlm.training.pretraining"])
+        self._server.set_forkserver_preload(["kbioxlm.training.pretraining.run"])
 
     def start(self, recipe: Path, errors: Path, largest_file: int = 0, **environment: str) -> ForkServerProcess:
         """A process that does what `train.py pretrain RECIPE` does.

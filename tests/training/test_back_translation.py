@@ -22,10 +22,10 @@ from kbioxlm.dataset_scripts.corpora.back_translation import BackTranslationSett
 from kbioxlm.dataset_scripts.corpora.rows import ROW, Row, to_table
 from kbioxlm.dataset_scripts.folder import ShardWriter, write_card, write_statistics
 from kbioxlm.dataset_scripts.translation.protocol import Answer
-from kbioxlm.training.features import encode_rows, load_level
-from kbioxlm.training.masking import Kind
-from kbioxlm.training.pretrain_recipe import PretrainRecipe
-from kbioxlm.training.pretraining import pretrain
+from kbioxlm.training.pretraining.features import encode_rows, load_level
+from kbioxlm.training.pretraining.masking import Kind
+from kbioxlm.training.pretraining.recipe import PretrainRecipe
+from kbioxlm.training.pretraining.run import pretrain
 
 TEXTS = [
     ("a/0", "en", "Aspirin at 1.5 mg vs. placebo. It caused nausea."),

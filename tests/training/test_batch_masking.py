@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from kbioxlm.training.batch_masking import Batch, MaskedBatch, mask_batch
-from kbioxlm.training.masking import IGNORED, Kind, MaskingRule, mask_example
+from kbioxlm.training.pretraining.batch_masking import Batch, MaskedBatch, mask_batch
+from kbioxlm.training.pretraining.masking import IGNORED, Kind, MaskingRule, mask_example
 
 MASK = 1
 RULE = MaskingRule(mask_id=MASK, random_ids=np.arange(900, 1000), rate=0.2, aligned_rate=0.25, max_entity_pieces=2)

@@ -17,11 +17,17 @@ from transformers import AutoTokenizer
 from kbioxlm.common.errors import InputError
 from kbioxlm.common.recipe import parse_recipe
 from kbioxlm.configuration_kbioxlm import KBioXLMConfig
-from kbioxlm.training.classifier import PreparedTexts, TextWindow, load_classifier, predict_logits, prepare_texts
-from kbioxlm.training.evaluation import EvaluateRecipe, evaluate
-from kbioxlm.training.finetuning import FinetuneRecipe, finetune, load_sets, problems, task_of
-from kbioxlm.training.labelled_texts import LabelledText, LabelledTexts, load_labelled_texts
-from kbioxlm.training.tasks.classification import DocumentTask, RelationTask
+from kbioxlm.training.evaluation.run import EvaluateRecipe, evaluate
+from kbioxlm.training.finetuning.classifier import (
+    PreparedTexts,
+    TextWindow,
+    load_classifier,
+    predict_logits,
+    prepare_texts,
+)
+from kbioxlm.training.finetuning.labelled_texts import LabelledText, LabelledTexts, load_labelled_texts
+from kbioxlm.training.finetuning.run import FinetuneRecipe, finetune, load_sets, problems, task_of
+from kbioxlm.training.finetuning.tasks.classification import DocumentTask, RelationTask
 
 BASE: dict[str, Any] = {
     "batch_size": 8, "learning_rate": 3e-3, "head_learning_rate": 1e-2, "max_length": 62, "allow_near_duplicates": True,

@@ -15,8 +15,8 @@ from typer.testing import CliRunner, Result
 from kbioxlm.common.cli import run
 from kbioxlm.common.errors import InputError
 from kbioxlm.training.commands import app
-from kbioxlm.training.ner import iob2_tags
-from kbioxlm.training.tagger import load_tagger
+from kbioxlm.training.finetuning.ner import iob2_tags
+from kbioxlm.training.finetuning.tagger import load_tagger
 
 ROOT = Path(__file__).parents[2]
 COMMANDS = [

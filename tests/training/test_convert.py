@@ -14,8 +14,8 @@ from transformers import AutoModelForMaskedLM, XLMRobertaConfig, XLMRobertaForTo
 
 from kbioxlm.common.errors import InputError
 from kbioxlm.modeling_kbioxlm import KBioXLMForMaskedLM, KBioXLMForPreTraining
-from kbioxlm.training.conversion import ConvertRecipe, convert, recovered_token_ids
-from kbioxlm.training.tokenizer import load_tokenizer
+from kbioxlm.training.models.conversion import ConvertRecipe, convert, recovered_token_ids
+from kbioxlm.training.models.tokenizer import load_tokenizer
 
 KEPT = [0, 1, 2, 3, 7, 20, 21, 300, 555, 700, 899]
 SHAPE = {

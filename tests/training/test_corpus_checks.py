@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from kbioxlm.common.errors import InputError
-from kbioxlm.training.corpus_checks import check_coverage, check_levels
-from kbioxlm.training.encoded import EncodedLevel
-from kbioxlm.training.masking import IGNORED, Kind
+from kbioxlm.training.pretraining.corpus_checks import check_coverage, check_levels
+from kbioxlm.training.pretraining.encoded import EncodedLevel
+from kbioxlm.training.pretraining.masking import IGNORED, Kind
 
 UNK = 3
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from kbioxlm.training.counter_random import permuted, random_bits, uniform
+from kbioxlm.training.pretraining.counter_random import permuted, random_bits, uniform
 
 
 def test_numbers_are_uniform_and_uncorrelated() -> None:

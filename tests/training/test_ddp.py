@@ -15,8 +15,8 @@ import yaml
 from safetensors.torch import load_file
 
 from kbioxlm.common.recipe import load_recipe
-from kbioxlm.training.pretrain_recipe import PretrainRecipe
-from kbioxlm.training.pretraining import pretrain
+from kbioxlm.training.pretraining.recipe import PretrainRecipe
+from kbioxlm.training.pretraining.run import pretrain
 
 ROOT = Path(__file__).parents[2]
 SHAPE = {

@@ -13,10 +13,10 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 from kbioxlm.common.errors import InputError
 from kbioxlm.dataset_scripts import folder as folders
 from kbioxlm.dataset_scripts.corpora.rows import LEVELS
-from kbioxlm.training import encoding
-from kbioxlm.training.encoded import EncodedLevel, encoded_level
-from kbioxlm.training.features import encode_rows, load_level
-from kbioxlm.training.masking import Kind
+from kbioxlm.training.pretraining import encoding
+from kbioxlm.training.pretraining.encoded import EncodedLevel, encoded_level
+from kbioxlm.training.pretraining.features import encode_rows, load_level
+from kbioxlm.training.pretraining.masking import Kind
 
 MAX_LENGTH = 48
 

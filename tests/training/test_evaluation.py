@@ -13,10 +13,10 @@ from transformers import AutoTokenizer
 
 from kbioxlm.common.errors import InputError
 from kbioxlm.modeling_kbioxlm import KBioXLMForTokenClassification
-from kbioxlm.training.evaluation import EvaluateRecipe, Probes, evaluate, evaluate_tests, run_probes
-from kbioxlm.training.ner import iob2_tags
-from kbioxlm.training.tagger import load_tagger
-from kbioxlm.training.tasks.ner import NerTask
+from kbioxlm.training.evaluation.run import EvaluateRecipe, Probes, evaluate, evaluate_tests, run_probes
+from kbioxlm.training.finetuning.ner import iob2_tags
+from kbioxlm.training.finetuning.tagger import load_tagger
+from kbioxlm.training.finetuning.tasks.ner import NerTask
 
 
 @pytest.fixture(scope="module")

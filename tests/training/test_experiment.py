@@ -16,9 +16,10 @@ import pytest
 
 from kbioxlm.common.errors import InputError
 from kbioxlm.common.recipe import parse_recipe
-from kbioxlm.training import arm_runs, experiment
-from kbioxlm.training.experiment import run_experiment
-from kbioxlm.training.experiment_recipe import ExperimentRecipe
+from kbioxlm.training.experiments import arm_runs
+from kbioxlm.training.experiments import run as experiment
+from kbioxlm.training.experiments.recipe import ExperimentRecipe
+from kbioxlm.training.experiments.run import run_experiment
 
 SAMPLE = Path(__file__).parents[2] / "sample"
 
@@ -208,7 +209,7 @@ def test_runs_side_by_side_end_with_the_experiment_that_is_killed() -> None:
         "import os, time\n"
         "from concurrent.futures import ProcessPoolExecutor\n"
         "from multiprocessing import get_context\n"
-        "from kbioxlm.training import arm_runs\n"
+        "from kbioxlm.training.experiments import arm_runs\n"
         "if __name__ == '__main__':\n"
         "    pool = ProcessPoolExecutor(1, get_context('spawn'), arm_runs._start, (1,))\n"
         "    print(pool.submit(os.getpid).result(), flush=True)\n"

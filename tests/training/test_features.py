@@ -13,9 +13,9 @@ from kbioxlm.common.errors import InputError
 from kbioxlm.dataset_scripts.corpora.rows import LEVELS as BUILT_LEVELS
 from kbioxlm.dataset_scripts.corpora.rows import ROW, Row, to_table
 from kbioxlm.dataset_scripts.folder import ShardWriter
-from kbioxlm.training.features import LEVELS, Encoded, encode_rows, load_level, word_spans
-from kbioxlm.training.masking import IGNORED, Kind
-from kbioxlm.training.tokenizer import learn
+from kbioxlm.training.models.tokenizer import learn
+from kbioxlm.training.pretraining.features import LEVELS, Encoded, encode_rows, load_level, word_spans
+from kbioxlm.training.pretraining.masking import IGNORED, Kind
 
 TEXTS = [
     "the patient took aspirin and had severe bleeding",

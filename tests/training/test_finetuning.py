@@ -15,12 +15,12 @@ from transformers import Trainer
 from kbioxlm.common.errors import InputError
 from kbioxlm.common.recipe import parse_recipe
 from kbioxlm.modeling_kbioxlm import KBioXLMForTokenClassification
-from kbioxlm.training.finetuning import FinetuneRecipe, finetune
-from kbioxlm.training.ner import load_ner
-from kbioxlm.training.tagger import load_tagger, predict, prepare
-from kbioxlm.training.task_trainer import TaskTrainer
-from kbioxlm.training.tasks import ner
-from kbioxlm.training.tasks.ner import NerTask
+from kbioxlm.training.finetuning.ner import load_ner
+from kbioxlm.training.finetuning.run import FinetuneRecipe, finetune
+from kbioxlm.training.finetuning.tagger import load_tagger, predict, prepare
+from kbioxlm.training.finetuning.task_trainer import TaskTrainer
+from kbioxlm.training.finetuning.tasks import ner
+from kbioxlm.training.finetuning.tasks.ner import NerTask
 
 BASE: dict[str, Any] = {
     "epochs": 12,

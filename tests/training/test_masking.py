@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from kbioxlm.training.masking import IGNORED, Kind, Masked, MaskingRule, mask_example
+from kbioxlm.training.pretraining.masking import IGNORED, Kind, Masked, MaskingRule, mask_example
 
 MASK = 999
 RANDOM = np.arange(700, 720)

@@ -11,9 +11,9 @@ from kbioxlm.common.errors import InputError
 from kbioxlm.dataset_scripts.benchmarks.folder import NER_SCHEMA, write_benchmarks
 from kbioxlm.dataset_scripts.benchmarks.iob import Sentence, Span, read_iob
 from kbioxlm.dataset_scripts.benchmarks.published import Split
-from kbioxlm.training.ner import NerData, entity_labels, iob2_tags, load_ner
-from kbioxlm.training.tasks.data import carve_dev, unknown_labels
-from kbioxlm.training.tasks.sources import parse_source
+from kbioxlm.training.finetuning.ner import NerData, entity_labels, iob2_tags, load_ner
+from kbioxlm.training.finetuning.tasks.data import carve_dev, unknown_labels
+from kbioxlm.training.finetuning.tasks.sources import parse_source
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from kbioxlm.configuration_kbioxlm import KBioXLMConfig
 from kbioxlm.dataset_scripts.benchmarks.iob import Sentence, Span
-from kbioxlm.training.ner import iob2_tags, load_ner
-from kbioxlm.training.spans import (
+from kbioxlm.training.finetuning.ner import iob2_tags, load_ner
+from kbioxlm.training.finetuning.spans import (
     IGNORED,
     Pieces,
     inexpressible,

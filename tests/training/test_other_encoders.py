@@ -24,18 +24,18 @@ from transformers import (
 
 from kbioxlm.common.errors import InputError
 from kbioxlm.modeling_kbioxlm import KBioXLMForSequenceClassification, KBioXLMForTokenClassification
-from kbioxlm.training.checkpoints import check_checkpoint
-from kbioxlm.training.classifier import load_classifier, prepare_texts
-from kbioxlm.training.encoder_tagger import EncoderTagger
-from kbioxlm.training.encoders import encoder_of, freeze, longest_input
-from kbioxlm.training.evaluation import EvaluateRecipe, evaluate
-from kbioxlm.training.finetuning import FinetuneRecipe, finetune
-from kbioxlm.training.labelled_texts import LabelledText, LabelledTexts
-from kbioxlm.training.ner import iob2_tags, load_ner
-from kbioxlm.training.spans import inexpressible, pieces_of
-from kbioxlm.training.tagger import load_tagger, predict, prepare
-from kbioxlm.training.tagging import tag_texts
-from kbioxlm.training.tasks.ner import NerTask
+from kbioxlm.training.evaluation.run import EvaluateRecipe, evaluate
+from kbioxlm.training.finetuning.classifier import load_classifier, prepare_texts
+from kbioxlm.training.finetuning.encoder_tagger import EncoderTagger
+from kbioxlm.training.finetuning.encoders import encoder_of, freeze, longest_input
+from kbioxlm.training.finetuning.labelled_texts import LabelledText, LabelledTexts
+from kbioxlm.training.finetuning.ner import iob2_tags, load_ner
+from kbioxlm.training.finetuning.run import FinetuneRecipe, finetune
+from kbioxlm.training.finetuning.spans import inexpressible, pieces_of
+from kbioxlm.training.finetuning.tagger import load_tagger, predict, prepare
+from kbioxlm.training.finetuning.tagging import tag_texts
+from kbioxlm.training.finetuning.tasks.ner import NerTask
+from kbioxlm.training.models.checkpoints import check_checkpoint
 
 _specification = importlib.util.spec_from_file_location("other_encoders", Path(__file__).with_name("other_encoders.py"))
 assert _specification is not None

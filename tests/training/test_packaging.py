@@ -18,9 +18,9 @@ from transformers import AutoTokenizer
 from kbioxlm.common.errors import InputError
 from kbioxlm.common.recipe import parse_recipe
 from kbioxlm.modeling_kbioxlm import KBioXLMForPreTraining
-from kbioxlm.training.packaging import PackageRecipe, package
-from kbioxlm.training.pretrain_recipe import PretrainRecipe
-from kbioxlm.training.pretraining import pretrain
+from kbioxlm.training.models.packaging import PackageRecipe, package
+from kbioxlm.training.pretraining.recipe import PretrainRecipe
+from kbioxlm.training.pretraining.run import pretrain
 
 SCORE = {"f1": 61.25, "spread": 1.5, "by_seed": [60, 62.5], "n": 1234, "counted": "sentences"}
 
@@ -127,7 +127,7 @@ def test_what_is_refused(experiment: Path, tmp_path: Path) -> None:
 def test_weights_that_are_too_large_are_not_written(
     experiment: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("kbioxlm.training.packaging.MEGABYTE", 100)
+    monkeypatch.setattr("kbioxlm.training.models.packaging.MEGABYTE", 100)
     with pytest.raises(InputError, match=r"in half precision; raise most_megabytes, which is 60"):
         package(recipe_of(experiment, tmp_path / "given"))
     assert not (tmp_path / "given").exists()

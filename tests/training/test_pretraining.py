@@ -19,15 +19,15 @@ from kbioxlm.common.recipe import parse_recipe
 from kbioxlm.dataset_scripts.corpora.rows import ROW
 from kbioxlm.dataset_scripts.folder import ShardWriter
 from kbioxlm.modeling_kbioxlm import KBioXLMForPreTraining
-from kbioxlm.training import pretraining
-from kbioxlm.training.encoded import encoded_level
-from kbioxlm.training.examples import MaskedSteps, strata_of
-from kbioxlm.training.features import LEVELS, load_level
-from kbioxlm.training.masking import IGNORED
-from kbioxlm.training.pretrain_recipe import PretrainRecipe
-from kbioxlm.training.pretraining import masking_rule, pretrain
-from kbioxlm.training.schedule import Plan
-from kbioxlm.training.tokenizer import learn
+from kbioxlm.training.models.tokenizer import learn
+from kbioxlm.training.pretraining import run as pretraining
+from kbioxlm.training.pretraining.encoded import encoded_level
+from kbioxlm.training.pretraining.examples import MaskedSteps, strata_of
+from kbioxlm.training.pretraining.features import LEVELS, load_level
+from kbioxlm.training.pretraining.masking import IGNORED
+from kbioxlm.training.pretraining.recipe import PretrainRecipe
+from kbioxlm.training.pretraining.run import masking_rule, pretrain
+from kbioxlm.training.pretraining.schedule import Plan
 
 SHAPE = {
     "hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 48,

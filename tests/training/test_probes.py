@@ -14,8 +14,7 @@ from kbioxlm.dataset_scripts.benchmarks.folder import write_benchmarks
 from kbioxlm.dataset_scripts.benchmarks.iob import Sentence, read_iob
 from kbioxlm.dataset_scripts.benchmarks.published import Split
 from kbioxlm.modeling_kbioxlm import KBioXLMForPreTraining
-from kbioxlm.training.ner import NerData
-from kbioxlm.training.probes import (
+from kbioxlm.training.evaluation.probes import (
     held_out_pairs,
     masked_name_translation,
     name_retrieval,
@@ -24,7 +23,8 @@ from kbioxlm.training.probes import (
     seen_pairs,
     sentence_retrieval,
 )
-from kbioxlm.training.retrieval import embed, precision_at_1
+from kbioxlm.training.evaluation.retrieval import embed, precision_at_1
+from kbioxlm.training.finetuning.ner import NerData
 
 NAMES = [("aspirin", "阿司匹林"), ("heparin", "肝素"), ("lithium", "锂"), ("morphine", "吗啡"), ("nausea", "恶心")]
 
@@ -96,7 +96,7 @@ def test_names_that_are_the_same_find_each_other(encoder: tuple[Any, Any]) -> No
 
 
 def test_the_layer_is_chosen_on_dev(encoder: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    from kbioxlm.training import retrieval
+    from kbioxlm.training.evaluation import retrieval
 
     def planted(model: Any, tokenizer: Any, texts: list[str], *_: Any) -> torch.Tensor:
         # layer 1 aligns dev ("d…"), layer 2 aligns test: the worse one must be reported
@@ -114,7 +114,7 @@ def test_the_layer_is_chosen_on_dev(encoder: tuple[Any, Any], monkeypatch: pytes
 
 
 def test_centring_removes_a_language_offset(encoder: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    from kbioxlm.training import retrieval
+    from kbioxlm.training.evaluation import retrieval
 
     def planted(model: Any, tokenizer: Any, texts: list[str], *_: Any) -> torch.Tensor:
         vectors = torch.eye(4)[torch.arange(len(texts))]

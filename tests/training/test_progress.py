@@ -15,13 +15,13 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from kbioxlm.common.errors import InputError
 from kbioxlm.configuration_kbioxlm import KBioXLMConfig
 from kbioxlm.modeling_kbioxlm import KBioXLMForPreTraining
-from kbioxlm.training import flops
-from kbioxlm.training.flops import peak_flops, step_flops
-from kbioxlm.training.masking import IGNORED
-from kbioxlm.training.model_card import model_card
-from kbioxlm.training.pretrain_recipe import CardSection
-from kbioxlm.training.progress import Window, check_finite, labelled
-from kbioxlm.training.trackers import Trackers, require_trackers
+from kbioxlm.training.pretraining import flops
+from kbioxlm.training.pretraining.flops import peak_flops, step_flops
+from kbioxlm.training.pretraining.masking import IGNORED
+from kbioxlm.training.pretraining.model_card import model_card
+from kbioxlm.training.pretraining.progress import Window, check_finite, labelled
+from kbioxlm.training.pretraining.recipe import CardSection
+from kbioxlm.training.pretraining.trackers import Trackers, require_trackers
 
 SIZES = {"pieces": 80, "padded_pieces": 100, "seconds": 0.5, "flops": 3e12, "gradient_norm": 2.0}
 
@@ -144,7 +144,7 @@ def test_trackio_is_told_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_tracker_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("kbioxlm.training.trackers.find_spec", lambda name: None)
+    monkeypatch.setattr("kbioxlm.training.pretraining.trackers.find_spec", lambda name: None)
     with pytest.raises(InputError, match="recipe, report_to: 'trackio' is not installed; pip install trackio"):
         require_trackers(["trackio"])
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from kbioxlm.training.progress import TIMES
+from kbioxlm.training.pretraining.progress import TIMES
 
 STEPS, SAVE_STEPS, LOGGING_STEPS = 40, 7, 3  # logs and checkpoints fall on different steps
 SHAPE = {

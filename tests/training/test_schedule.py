@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from kbioxlm.training.schedule import Plan, Stratum, example_shares, mean_length
+from kbioxlm.training.pretraining.schedule import Plan, Stratum, example_shares, mean_length
 
 
 @pytest.fixture

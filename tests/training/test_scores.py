@@ -6,7 +6,7 @@ import pytest
 from sklearn.metrics import accuracy_score, precision_recall_fscore_support
 from sklearn.preprocessing import MultiLabelBinarizer
 
-from kbioxlm.training.scores import label_f1, strict_f1
+from kbioxlm.training.finetuning.scores import label_f1, strict_f1
 
 GOLD = [["B-ADE", "I-ADE", "O", "B-Drug"], ["O", "B-Drug", "I-Drug", "O"], ["B-ADE", "B-ADE", "O"]]
 

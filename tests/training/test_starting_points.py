@@ -22,9 +22,9 @@ from transformers import (
 from kbioxlm.common.errors import InputError
 from kbioxlm.configuration_kbioxlm import KBioXLMConfig
 from kbioxlm.modeling_kbioxlm import KBioXLMForPreTraining
-from kbioxlm.training.conversion import ConvertRecipe, convert
-from kbioxlm.training.starting_points import model_of_checkpoint
-from kbioxlm.training.tokenizer import load_tokenizer
+from kbioxlm.training.models.conversion import ConvertRecipe, convert
+from kbioxlm.training.models.starting_points import model_of_checkpoint
+from kbioxlm.training.models.tokenizer import load_tokenizer
 
 PIECES, LAYERS, HIDDEN, INNER, POSITIONS = 900, 2, 32, 48, 66
 ROWS = [0, 1, 2, 3, 7, 20, 21, 300, 555, 700, 899]  # of the authors' head

@@ -14,7 +14,7 @@ import pytest
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from kbioxlm.common.errors import InputError
-from kbioxlm.training.tokenizer import TokenizerRecipe, learn, train_tokenizer
+from kbioxlm.training.models.tokenizer import TokenizerRecipe, learn, train_tokenizer
 
 LEARNT_PIECES = 900
 

@@ -13,11 +13,11 @@ from transformers import AutoTokenizer, BertTokenizer, PreTrainedTokenizerBase, 
 
 from kbioxlm.common.errors import InputError
 from kbioxlm.modeling_kbioxlm import KBioXLMForMaskedLM, KBioXLMForPreTraining
-from kbioxlm.training.classifier import load_classifier
-from kbioxlm.training.tagger import load_tagger
-from kbioxlm.training.tokenizer import load_tokenizer
-from kbioxlm.training.trimmed_model import kept_pieces, trim_model, trimmed_backend
-from kbioxlm.training.trimming import TrimRecipe, trim_vocabulary
+from kbioxlm.training.finetuning.classifier import load_classifier
+from kbioxlm.training.finetuning.tagger import load_tagger
+from kbioxlm.training.models.tokenizer import load_tokenizer
+from kbioxlm.training.models.trimmed_model import kept_pieces, trim_model, trimmed_backend
+from kbioxlm.training.models.trimming import TrimRecipe, trim_vocabulary
 
 SHAPE = {
     "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 48,

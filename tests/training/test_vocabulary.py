@@ -18,11 +18,11 @@ from kbioxlm.common.recipe import parse_recipe
 from kbioxlm.dataset_scripts.corpora.rows import LEVELS, ROW, Row, to_table
 from kbioxlm.dataset_scripts.folder import ShardWriter
 from kbioxlm.modeling_kbioxlm import KBioXLMForPreTraining
-from kbioxlm.training.features import encode_rows, load_level
-from kbioxlm.training.masking import Kind
-from kbioxlm.training.pretrain_recipe import PretrainRecipe
-from kbioxlm.training.pretraining import pretrain
-from kbioxlm.training.vocabulary import VocabularyRecipe, make_vocabulary, read_vocabulary, use_vocabulary
+from kbioxlm.training.models.vocabulary import VocabularyRecipe, make_vocabulary, read_vocabulary, use_vocabulary
+from kbioxlm.training.pretraining.features import encode_rows, load_level
+from kbioxlm.training.pretraining.masking import Kind
+from kbioxlm.training.pretraining.recipe import PretrainRecipe
+from kbioxlm.training.pretraining.run import pretrain
 
 SIZE = 400
 LENGTH = 48

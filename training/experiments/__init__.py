@@ -1,0 +1,1 @@
+"""Arms compared, from data to report."""

@@ -1,0 +1,1 @@
+"""Fine-tuning any encoder for entities, relations and documents; the models at work; their data and metrics."""

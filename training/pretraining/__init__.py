@@ -1,0 +1,1 @@
+"""Pretraining: from corpora to examples, masks and batches, and the steps of a run."""
