@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 from transformers import GenerationConfig, XLMRobertaConfig
 
 if TYPE_CHECKING:
-    # The remote-code loader follows relative imports by text. This line makes a folder saved from the
-    # configuration alone hold the modeling file too, which its `auto_map` points to.
+    # The remote-code loader follows relative imports by text. These lines make every saved folder hold the files that
+    # its `auto_map` and `custom_pipelines` point to.
     from .modeling_kbioxlm import KBioXLMModel  # noqa: F401
+    from .pipeline_kbioxlm import BiomedicalNerPipeline  # noqa: F401
 
 AUTO_MAP = {
     "AutoConfig": "configuration_kbioxlm.KBioXLMConfig",
@@ -26,6 +27,16 @@ AUTO_MAP = {
     "AutoModelForTokenClassification": "modeling_kbioxlm.KBioXLMForTokenClassification",
     "AutoModelForSequenceClassification": "modeling_kbioxlm.KBioXLMForSequenceClassification",
 }
+
+
+def custom_pipelines() -> dict[str, dict[str, Any]]:
+    """The pipelines of a token classifier, as `config.json` holds them."""
+    return {
+        "biomedical-ner": {
+            "impl": "pipeline_kbioxlm.BiomedicalNerPipeline", "pt": ["AutoModelForTokenClassification"], "type": "text",
+        }
+    }  # fmt: skip
+
 
 # What transformers (versions 3 to 5) accepts in, or writes to, a config.json beyond declared fields.
 # Names with a leading underscore are its private ones and always pass.
@@ -140,6 +151,10 @@ class KBioXLMConfig(XLMRobertaConfig):
         # An entry with "--" points to the repository this was loaded from; the code now lies beside the config.
         ours = {key: value for key, value in AUTO_MAP.items() if "--" in str(saved.get(key, "--"))}
         self.auto_map = {**saved, **ours}
+        if getattr(self, "architectures", None) == ["KBioXLMForTokenClassification"]:
+            self.custom_pipelines = custom_pipelines()
+        elif hasattr(self, "custom_pipelines"):
+            del self.custom_pipelines
         super().save_pretrained(save_directory, push_to_hub=push_to_hub, **kwargs)
 
     @classmethod

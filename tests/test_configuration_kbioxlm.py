@@ -198,7 +198,7 @@ def test_saving_writes_the_whole_auto_map_and_the_code(tmp_path: Path) -> None:
     assert not hasattr(config, "auto_map")
     config.save_pretrained(tmp_path)
     assert json.loads((tmp_path / "config.json").read_text())["auto_map"] == AUTO_MAP
-    names = {"configuration", "modeling", "modeling_crf", "modeling_encoder", "modeling_lm_head"}
+    names = {"configuration", "modeling", "modeling_crf", "modeling_encoder", "modeling_lm_head", "pipeline"}
     assert {path.name for path in tmp_path.glob("*.py")} == {f"{name}_kbioxlm.py" for name in names}
 
 

@@ -13,6 +13,9 @@ from transformers import PreTrainedTokenizerBase
 
 from kbioxlm.common.errors import InputError
 from kbioxlm.dataset_scripts.benchmarks.iob import Sentence, Span, spans_of_tags
+from kbioxlm.pipeline_kbioxlm import cuts as windows_between
+from kbioxlm.pipeline_kbioxlm import merge
+from kbioxlm.pipeline_kbioxlm import pieces_of as tokenised
 
 IGNORED = -100
 """The label of positions that carry none: special tokens, and pieces that are nothing but a space."""
@@ -56,27 +59,7 @@ def pieces_of(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[
     """
     if not tokenizer.is_fast:
         raise InputError(tokenizer.name_or_path, "the tokenizer gives no character offsets", "use a fast tokenizer")
-    encoded = tokenizer(
-        list(texts), add_special_tokens=False, return_offsets_mapping=True, return_attention_mask=False, verbose=False
-    )
-    space = tokenizer.convert_tokens_to_ids("▁")
-    result = []
-    for text, ids, offsets in zip(texts, encoded["input_ids"], encoded["offset_mapping"], strict=True):
-        # A metaspace that was put before the first character is given that character's offsets.
-        spans = [
-            (end, end) if piece == space and piece != tokenizer.unk_token_id else _trimmed(text, start, end)
-            for piece, (start, end) in zip(ids, offsets, strict=True)
-        ]
-        result.append(Pieces(list(ids), spans))
-    return result
-
-
-def _trimmed(text: str, start: int, end: int) -> tuple[int, int]:
-    while start < end and text[start].isspace():
-        start += 1
-    while start < end and text[end - 1].isspace():
-        end -= 1
-    return start, end
+    return [Pieces(text.ids, text.offsets) for text in tokenised(tokenizer, texts)]
 
 
 def tags_of_pieces(offsets: Sequence[tuple[int, int]], entities: Sequence[Span]) -> list[str | None]:
@@ -184,21 +167,9 @@ def cuts(offsets: Sequence[tuple[int, int]], units: Sequence[tuple[int, int]], r
 
     Windows begin and end at units where they can, and overlap by about a quarter.
     """
-    if len(offsets) <= room:
-        return [(0, len(offsets))]
     starts = {start for start, _ in units}
     borders = [i for i, (start, end) in enumerate(offsets) if start < end and start in starts]
-    cuts = []
-    first = 0
-    while True:
-        last = min(first + room, len(offsets))
-        if last == len(offsets):
-            cuts.append((first, last))
-            return cuts
-        last = max((border for border in borders if first < border <= last), default=last)
-        cuts.append((first, last))
-        reach = last - room // 4
-        first = max((border for border in borders if first < border <= reach), default=max(first + 1, reach))
+    return windows_between(len(offsets), borders, room)
 
 
 def merge_windows(
@@ -211,17 +182,9 @@ def merge_windows(
         predicted: the tags of each window's labelled positions.
         pieces: all sentences' pieces.
     """
-    tags: list[list[str | None]] = [[None] * len(piece.ids) for piece in pieces]
-    context = [[-1.0] * len(piece.ids) for piece in pieces]
+    spread: list[list[str | None]] = []
     for window, window_tags in zip(windows, predicted, strict=True):
-        total = len(pieces[window.sentence].ids)
-        length = len(window.input_ids) - 2
-        positions = [position for position, labelled in enumerate(window.labelled[1:-1]) if labelled]
-        for position, tag in zip(positions, window_tags, strict=True):
-            left = float("inf") if window.first == 0 else position
-            right = float("inf") if window.first + length == total else length - 1 - position
-            piece = window.first + position
-            if min(left, right) > context[window.sentence][piece]:
-                context[window.sentence][piece] = min(left, right)
-                tags[window.sentence][piece] = tag
-    return tags
+        rest = iter(window_tags)
+        spread.append([next(rest) if labelled else None for labelled in window.labelled[1:-1]])
+    places = [(window.sentence, window.first, window.first + len(window.input_ids) - 2) for window in windows]
+    return merge(places, spread, [len(piece.ids) for piece in pieces])
