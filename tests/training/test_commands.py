@@ -20,8 +20,8 @@ from kbioxlm.training.finetuning.tagger import load_tagger
 
 ROOT = Path(__file__).parents[2]
 COMMANDS = [
-    "tokenizer", "vocabulary", "convert", "trim-vocabulary", "pretrain", "finetune", "evaluate", "experiment",
-    "check-data",
+    "tokenizer", "vocabulary", "convert", "trim-vocabulary", "pretrain", "package", "finetune", "evaluate",
+    "experiment", "check-data",
 ]  # fmt: skip
 
 
@@ -70,7 +70,7 @@ def test_every_command_has_help_and_keys(command: str) -> None:
 def test_keys_of_what_has_no_recipe() -> None:
     assert error_of(call("keys", "tag")) == (
         "command line: 'tag' has no recipe; name one of tokenizer, vocabulary, convert, trim-vocabulary, pretrain, "
-        "finetune, evaluate, experiment, check-data, reproduce"
+        "package, finetune, evaluate, experiment, check-data, reproduce"
     )
 
 

@@ -32,8 +32,8 @@ MEGABYTE = 1e6
 class PackageRecipe(Recipe):
     """What `train.py package` does."""
 
-    checkpoint: Path = Field(description="folder that `pretrain` or `experiment` wrote")
     output: Path = Field(description="folder to give away")
+    checkpoint: Path = Field(description="folder that `pretrain` or `experiment` wrote")
     experiment: Path | None = Field(
         default=None, description="folder of the experiment whose figures the card shows; null: the losses alone"
     )
