@@ -16,7 +16,7 @@ from kbioxlm.modeling_kbioxlm import KBioXLMForPreTraining
 
 ROOT = Path(__file__).parents[1]
 SMALL = ROOT / "kbioxlm-small"
-PAIRS = [("The patient has <mask> blood pressure.", "high"), ("患者患有高<mask>压。", "血")]
+PAIRS = [("Patients with diabetes have high blood <mask>.", "pressure"), ("患者患有<mask>，服用降压药。", "高血压")]
 
 
 def test_the_folder_is_whole_and_small() -> None:
@@ -50,12 +50,12 @@ def test_it_loads_without_this_package_and_predicts() -> None:
         "from transformers import AutoModelForMaskedLM, AutoTokenizer\n"
         f"model = AutoModelForMaskedLM.from_pretrained({str(SMALL)!r}, trust_remote_code=True)\n"
         f"tokenizer = AutoTokenizer.from_pretrained({str(SMALL)!r}, config=model.config)\n"
-        "inputs = tokenizer('患者出现发热和<mask>嗽。', return_tensors='pt')\n"
+        "inputs = tokenizer('患者患有<mask>，服用降压药。', return_tensors='pt')\n"
         "where = (inputs['input_ids'] == tokenizer.mask_token_id)[0].nonzero()[0, 0]\n"
         "print(model.dtype, tokenizer.decode(model(**inputs).logits[0, where].argmax()))\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["torch.float32", "咳"]
+    assert done.stdout.split() == ["torch.float32", "高血压"]
 
 
 def test_it_tells_its_two_languages_right() -> None:
