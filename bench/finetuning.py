@@ -40,7 +40,7 @@ def encoder_from_scratch(folder: str, train: str) -> dict[str, int | float]:
     from kbioxlm.training.models.tokenizer import learn
 
     torch.manual_seed(13)
-    tokenizer = learn([sentence.text for sentence in load_ner(train, "train").sentences], PIECES)
+    tokenizer = learn([sentence.text for sentence in load_ner(train, "train").examples], PIECES)
     model = model_of_shape(ModelShape(**SHAPE), tokenizer)
     tokenizer.save_pretrained(folder)
     model.save_pretrained(folder)
@@ -61,7 +61,8 @@ def timed(function: Callable[[], tuple[float, float]]) -> tuple[float, float, fl
 
 def ours(recipe: dict[str, Any]) -> tuple[float, float, float, float]:
     """`train.py finetune`."""
-    from kbioxlm.training.finetuning.run import FinetuneRecipe, finetune
+    from kbioxlm.training.finetuning.recipe import FinetuneRecipe
+    from kbioxlm.training.finetuning.run import finetune
 
     def run() -> tuple[float, float]:
         found = finetune(FinetuneRecipe(**recipe))
@@ -74,7 +75,7 @@ def peers(recipe: dict[str, Any], shape: dict[str, int | float], width: int | No
     """The same recipe in the authors' shape."""
     from padded_tagger import finetune_padded
 
-    from kbioxlm.training.finetuning.run import FinetuneRecipe
+    from kbioxlm.training.finetuning.recipe import FinetuneRecipe
 
     return timed(lambda: finetune_padded(FinetuneRecipe(**recipe), shape, width))
 

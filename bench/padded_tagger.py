@@ -23,9 +23,10 @@ from transformers import (
 
 from kbioxlm.dataset_scripts.benchmarks.iob import Sentence
 from kbioxlm.training.finetuning.ner import iob2_tags, load_ner
-from kbioxlm.training.finetuning.run import FinetuneRecipe, carve_dev
+from kbioxlm.training.finetuning.recipe import FinetuneRecipe
 from kbioxlm.training.finetuning.scores import strict_f1
 from kbioxlm.training.finetuning.spans import unit_tags
+from kbioxlm.training.finetuning.tasks.data import carve_dev
 from kbioxlm.training.models.tokenizer import load_tokenizer
 
 
@@ -106,7 +107,7 @@ def finetune_padded(recipe: FinetuneRecipe, shape: dict[str, int | float], width
     )
     model = PaddedTagger(encoder, len(tags))
     batches = {
-        name: Batches(data.sentences, tokenizer, tags, recipe.max_length, width)
+        name: Batches(data.examples, tokenizer, tags, recipe.max_length, width)
         for name, data in {"train": train, "dev": dev, "test": test}.items()
     }
     plain = [p for name, p in model.encoder.named_parameters() if "bias" in name or "LayerNorm" in name]
@@ -119,7 +120,7 @@ def finetune_padded(recipe: FinetuneRecipe, shape: dict[str, int | float], width
             {"params": head, "lr": recipe.head_learning_rate, "weight_decay": 0.0},
         ]
     )
-    count = len(train.sentences)
+    count = len(train.examples)
     steps = math.ceil(count / recipe.batch_size) * recipe.epochs
     schedule = get_linear_schedule_with_warmup(optimizer, math.ceil(recipe.warmup_ratio * steps), steps)
     best, best_epoch = -1.0, 0

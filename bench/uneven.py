@@ -14,6 +14,7 @@ from steps import FIRST_PIECE, MASKED, REDUCED, SMALL, THREADS, TRIMMED
 from torch.nn.utils import get_total_norm
 from transformers import XLMRobertaModel
 
+from kbioxlm.common.memory import keep_freed_memory
 from kbioxlm.configuration_kbioxlm import KBioXLMConfig
 from kbioxlm.modeling_kbioxlm import KBioXLMForMaskedLM
 
@@ -89,6 +90,7 @@ def uneven_rows() -> tuple[list[Row], dict[str, Any]]:
     Raises:
         AssertionError: losses or gradients differ.
     """
+    keep_freed_memory()  # as train.py does; here for all alike
     torch.set_num_threads(THREADS)
     torch.manual_seed(13)
     no_dropout = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
