@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from harness import Row, in_turn_apart, less_is_better
-from steps import BASE, FIRST_PIECE, MASKED, REDUCED, SMALL, THREADS, TRIMMED, Step
+from steps import BASE, FIRST_PIECE, MASKED, REDUCED, SMALL, THREADS, TRIMMED, Step, training_step
 from uneven import PaddedEncoder, uneven_lengths
 
 from kbioxlm.common.memory import keep_freed_memory
@@ -28,23 +28,14 @@ def step_of(shape: dict[str, int], texts: int, kind: str) -> Step:
     torch.set_num_threads(THREADS)
     torch.manual_seed(13)
     config = KBioXLMConfig(**shape, vocab_size=TRIMMED, mlm_vocab_size=REDUCED)
-    model = KBioXLMForMaskedLM(config).train()
+    model = KBioXLMForMaskedLM(config)
     if kind == PADDED:
-        model.roberta = PaddedEncoder(config, add_pooling_layer=False).train()
+        model.roberta = PaddedEncoder(config, add_pooling_layer=False)
     optimizer = torch.optim.AdamW(model.parameters(), fused=True)
     lengths = uneven_lengths(10_000)
     numbers = itertools.count()
 
-    def step() -> float:
-        batch = _batch(lengths, texts, next(numbers))
-        with torch.autocast("cpu", torch.bfloat16, enabled=kind != EXACT):
-            loss = model(**batch).loss
-        loss.backward()
-        optimizer.step()
-        optimizer.zero_grad()
-        return float(loss.detach())
-
-    return step
+    return training_step(model, lambda: _batch(lengths, texts, next(numbers)), optimizer, bf16=kind != EXACT)
 
 
 def _batch(lengths: torch.Tensor, texts: int, number: int) -> dict[str, torch.Tensor]:

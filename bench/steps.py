@@ -63,14 +63,23 @@ def ours(shape: dict[str, int], sequences: int, length: int, vocabulary: int) ->
     return _step(model, random_batch(sequences, length), torch.optim.AdamW(model.parameters(), fused=True))
 
 
-def _step(model: Any, batch: dict[str, torch.Tensor], optimizer: torch.optim.Optimizer) -> Step:
+def training_step(
+    model: Any, next_batch: Callable[[], dict[str, torch.Tensor]], optimizer: torch.optim.Optimizer, bf16: bool = False
+) -> Step:
+    """Forward, backward, AdamW on the batch that comes next."""
     model.train()
 
     def step() -> float:
-        loss = model(**batch).loss
+        batch = next_batch()
+        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+            loss = model(**batch).loss
         loss.backward()
         optimizer.step()
         optimizer.zero_grad()
         return float(loss.detach())
 
     return step
+
+
+def _step(model: Any, batch: dict[str, torch.Tensor], optimizer: torch.optim.Optimizer) -> Step:
+    return training_step(model, lambda: batch, optimizer)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 from huggingface_hub import HfApi
@@ -71,6 +72,13 @@ def push_to_hub(
             raise
         raise InputError(place, f"the Hub cannot be reached ({error})", again) from error
     return str(url)
+
+
+def push_model(folder: Path, repository: str, private: bool, message: str) -> None:
+    """Upload a model as its recipe's `push_to_hub` asks, and say where it is, on standard error; errors as above."""
+    place = "recipe, push_to_hub"
+    url = push_to_hub(folder, repository, private, message, kind="model", outdated=None, place=place)
+    print(f"uploaded to {url}", file=sys.stderr)
 
 
 def _is_of_transport(error: Exception) -> bool:

@@ -16,6 +16,7 @@ from transformers import AutoTokenizer, XLMRobertaConfig, XLMRobertaForMaskedLM
 
 from kbioxlm.common.errors import InputError
 from kbioxlm.common.recipe import parse_recipe
+from kbioxlm.dataset_scripts import hub
 from kbioxlm.dataset_scripts.corpora.rows import ROW
 from kbioxlm.dataset_scripts.folder import ShardWriter
 from kbioxlm.modeling_kbioxlm import KBioXLMForPreTraining
@@ -293,7 +294,7 @@ def test_a_finished_run_gets_a_new_card_and_is_uploaded(
         calls.append((*given, named))
         return "https://hub/lab/model"
 
-    monkeypatch.setattr(pretraining, "push_to_hub", uploaded)
+    monkeypatch.setattr(hub, "push_to_hub", uploaded)
     monkeypatch.setattr(pretraining, "_run", lambda *_: pytest.fail("trained again"))
     folder = tmp_path / "model"
     shutil.copytree(finished[0], folder)

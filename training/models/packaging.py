@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from kbioxlm.common.errors import InputError
 from kbioxlm.common.files import require_file, write_json, written_beside
 from kbioxlm.common.recipe import Recipe
 from kbioxlm.dataset_scripts.folder import CARD
-from kbioxlm.dataset_scripts.hub import push_to_hub, require_repository
+from kbioxlm.dataset_scripts.hub import push_model, require_repository
 from kbioxlm.modeling_kbioxlm import KBioXLMForPreTraining
 from kbioxlm.training.models.starting_points import model_of_checkpoint
 from kbioxlm.training.models.tokenizer import load_tokenizer
@@ -82,11 +81,8 @@ def package(recipe: PackageRecipe) -> dict[str, Any]:
             model_card(report, recipe.card, recipe.push_to_hub, f"{_PRECISION}\n\n{figures}"), encoding="utf-8"
         )
     if recipe.push_to_hub is not None:
-        url = push_to_hub(
-            recipe.output, recipe.push_to_hub, recipe.hub_private, f"{recipe.output.name}, {megabytes:.1f} MB",
-            kind="model", outdated=None, place="recipe, push_to_hub",
-        )  # fmt: skip
-        print(f"uploaded to {url}", file=sys.stderr)
+        message = f"{recipe.output.name}, {megabytes:.1f} MB"
+        push_model(recipe.output, recipe.push_to_hub, recipe.hub_private, message)
     return {"megabytes": round(megabytes, 1), "rounding": rounding}
 
 

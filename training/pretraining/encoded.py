@@ -14,14 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 from filelock import FileLock
 from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerBase
 
 from kbioxlm.common.errors import InputError
 from kbioxlm.training.pretraining.encoding import ABOUT, BEGINS, encode_level, encoding_key
-from kbioxlm.training.pretraining.features import LEVELS
+from kbioxlm.training.pretraining.features import level_files
 from kbioxlm.training.pretraining.masking import Kind
 
 
@@ -102,22 +101,6 @@ def encoded_level(
                 "name a folder for them with the key `cache`",
             ) from error  # fmt: skip
     return _opened(folder, level)
-
-
-def level_files(corpora: Path, level: str) -> list[Path]:
-    """The Parquet files of one level.
-
-    Raises:
-        InputError: the folder has no such level, or the level has no rows.
-    """
-    files = sorted((corpora / level).glob("*.parquet"))
-    if not files:
-        raise InputError(
-            corpora, f"has no level {level!r}", f"build it with aligned_corpora.py; the levels are {', '.join(LEVELS)}"
-        )
-    if not any(pq.read_metadata(file).num_rows for file in files):
-        raise InputError(corpora / level, "has no rows", "give aligned_corpora.py text that its names occur in")
-    return files
 
 
 def _opened(folder: Path, level: str) -> EncodedLevel:

@@ -43,8 +43,8 @@ class Encoded:
     passage_label: int
 
 
-def load_level(corpora: Path, level: str) -> datasets.Dataset:
-    """The rows of one level of a corpora folder, memory-mapped.
+def level_files(corpora: Path, level: str) -> list[Path]:
+    """The Parquet files of one level.
 
     Raises:
         InputError: the folder has no such level, or the level has no rows.
@@ -54,9 +54,15 @@ def load_level(corpora: Path, level: str) -> datasets.Dataset:
         raise InputError(
             corpora, f"has no level {level!r}", f"build it with aligned_corpora.py; the levels are {', '.join(LEVELS)}"
         )
-    if not any(pq.read_metadata(file).num_rows for file in files):  # load_dataset fails on a file without rows
+    if not any(pq.read_metadata(file).num_rows for file in files):
         raise InputError(corpora / level, "has no rows", "give aligned_corpora.py text that its names occur in")
-    return datasets.load_dataset("parquet", data_files=[str(file) for file in files], split="train")
+    return files
+
+
+def load_level(corpora: Path, level: str) -> datasets.Dataset:
+    """The rows of one level of a corpora folder, memory-mapped; errors as `level_files`."""
+    files = [str(file) for file in level_files(corpora, level)]
+    return datasets.load_dataset("parquet", data_files=files, split="train")
 
 
 def encode_rows(rows: Sequence[dict[str, Any]], tokenizer: PreTrainedTokenizerBase, max_length: int) -> list[Encoded]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,7 +18,7 @@ from kbioxlm.common.errors import InputError
 from kbioxlm.common.files import write_json, written_beside
 from kbioxlm.configuration_kbioxlm import KBioXLMConfig
 from kbioxlm.dataset_scripts.folder import CARD
-from kbioxlm.dataset_scripts.hub import push_to_hub, require_repository
+from kbioxlm.dataset_scripts.hub import push_model, require_repository
 from kbioxlm.modeling_kbioxlm import KBioXLMForPreTraining
 from kbioxlm.training.device import hardware, is_main_process, training_accelerator
 from kbioxlm.training.models.checkpoints import check_checkpoint
@@ -162,11 +161,7 @@ def _publish(recipe: PretrainRecipe, report: dict[str, Any]) -> None:
         with disk_errors(recipe.output, "the card", "the model is finished"), written_beside(path) as draft:
             draft.write_text(card, encoding="utf-8")
     if recipe.push_to_hub is not None:
-        url = push_to_hub(
-            recipe.output, recipe.push_to_hub, recipe.hub_private, f"{recipe.steps} steps of pretraining",
-            kind="model", outdated=None, place="recipe, push_to_hub",
-        )  # fmt: skip
-        print(f"uploaded to {url}", file=sys.stderr)
+        push_model(recipe.output, recipe.push_to_hub, recipe.hub_private, f"{recipe.steps} steps of pretraining")
 
 
 def _predictable(model: KBioXLMForPreTraining, tokenizer: PreTrainedTokenizerBase) -> NDArray[np.bool_]:
