@@ -110,12 +110,21 @@ def test_what_is_refused(experiment: Path, tmp_path: Path) -> None:
     output = tmp_path / "given"
     with pytest.raises(InputError, match=r"no such file"):
         package(recipe_of(experiment, output, checkpoint=tmp_path / "nowhere"))
-    with pytest.raises(InputError, match="is a report of 'experiment'"):
+    with pytest.raises(InputError, match="is the report of 'experiment', not of pretraining; name the folder of"):
         package(recipe_of(experiment, output, checkpoint=experiment))
     with pytest.raises(InputError, match=r"is no arm of it; name one of plain, rich"):
         package(recipe_of(experiment, output, checkpoint=other, experiment=experiment))
     with pytest.raises(InputError, match=r"would replace the checkpoint"):
         package(recipe_of(experiment, experiment / "rich"))
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("all of it")
+    with pytest.raises(InputError, match=r"mine: exists and holds no report\.json"):
+        package(recipe_of(experiment, tmp_path / "mine"))
+    assert (tmp_path / "mine" / "thesis.txt").read_text() == "all of it"
+    shutil.copytree(experiment / "rich", tmp_path / "broken")
+    (tmp_path / "broken" / "report.json").write_text('{"task": ')
+    with pytest.raises(InputError, match=r"broken/report\.json: is no report of a run .*; name the folder of"):
+        package(recipe_of(experiment, output, checkpoint=tmp_path / "broken"))
     weights = load_file(other / "model.safetensors")
     weights["roberta.embeddings.word_embeddings.weight"][5, 3] = 7e4
     save_file(weights, other / "model.safetensors", {"format": "pt"})

@@ -12,7 +12,7 @@ import torch
 from pydantic import Field, PositiveInt
 from transformers import PreTrainedTokenizerBase
 
-from kbioxlm.common.errors import InputError
+from kbioxlm.common.errors import InputError, shown
 from kbioxlm.common.files import require_file, write_json, written_beside
 from kbioxlm.common.recipe import Recipe
 from kbioxlm.dataset_scripts.folder import CARD
@@ -22,7 +22,7 @@ from kbioxlm.training.models.starting_points import model_of_checkpoint
 from kbioxlm.training.models.tokenizer import load_tokenizer
 from kbioxlm.training.pretraining.model_card import model_card
 from kbioxlm.training.pretraining.recipe import CardSection
-from kbioxlm.training.runs import REPORT, refuse_to_replace
+from kbioxlm.training.runs import REPORT, finished_report, refuse_to_replace
 from kbioxlm.training.tables import experiment_table
 
 MEGABYTE = 1e6
@@ -51,11 +51,12 @@ def package(recipe: PackageRecipe) -> dict[str, Any]:
         `megabytes` of the weights, and `rounding`, by how much at most a weight changed.
 
     Raises:
-        InputError: a checkpoint that no pretraining wrote, weights beyond float16 or larger than allowed, an
-            experiment without a report.
+        InputError: a checkpoint that no pretraining wrote, an output that is something else, weights beyond float16
+            or larger than allowed, an experiment without a report.
     """
-    report = _report(recipe.checkpoint, "pretraining", "pretrain or experiment")
+    report = _report(recipe.checkpoint, "pretraining", "the folder of a pretrained model, such as an arm")
     refuse_to_replace(str(recipe.checkpoint), recipe.output)
+    finished_report(recipe.output, {})  # what is no run of ours is not replaced
     if recipe.push_to_hub is not None:
         require_repository(recipe.push_to_hub, "recipe, push_to_hub")
     model = model_of_checkpoint(str(recipe.checkpoint))
@@ -89,18 +90,21 @@ def package(recipe: PackageRecipe) -> dict[str, Any]:
 _PRECISION = "The weights are stored in float16 and load as float32."
 
 
-def _report(folder: Path, task: str, command: str) -> dict[str, Any]:
-    report = json.loads(require_file(folder / REPORT).read_text(encoding="utf-8"))
-    if report.get("task") != task:
-        raise InputError(
-            folder / REPORT, f"is a report of {report.get('task')!r}", f"name a folder that `train.py {command}` wrote"
-        )
+def _report(folder: Path, task: str, meant: str) -> dict[str, Any]:
+    path = require_file(folder / REPORT)
+    try:
+        report: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        found = report.get("task")
+    except (ValueError, AttributeError) as error:
+        raise InputError(path, f"is no report of a run ({error})", f"name {meant}") from error
+    if found != task:
+        raise InputError(path, f"is the report of {shown(found)}, not of {task}", f"name {meant}")
     return report
 
 
 def _figures(folder: Path, checkpoint: Path) -> str:
     """The section of the card with an experiment's table, and which of its columns this model is in."""
-    report = _report(folder, "experiment", "experiment")
+    report = _report(folder, "experiment", "the folder of an experiment")
     arms = [arm for arm in report["arms"] if checkpoint.name == arm or checkpoint.name.startswith(f"{arm}-seed")]
     if checkpoint.resolve().parent != folder.resolve() or not arms:
         raise InputError(folder, f"{checkpoint} is no arm of it", f"name one of {', '.join(report['arms'])}")
