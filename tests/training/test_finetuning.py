@@ -15,6 +15,7 @@ from transformers import Trainer
 from kbioxlm.common.errors import InputError
 from kbioxlm.common.recipe import parse_recipe
 from kbioxlm.modeling_kbioxlm import KBioXLMForTokenClassification
+from kbioxlm.training.finetuning.data_check import check_data
 from kbioxlm.training.finetuning.ner import load_ner
 from kbioxlm.training.finetuning.run import FinetuneRecipe, finetune
 from kbioxlm.training.finetuning.tagger import load_tagger, predict, prepare
@@ -285,3 +286,21 @@ def test_the_saved_tagger_loads_elsewhere(finished: dict[str, Any], tmp_path: Pa
         check=False,
     )  # fmt: skip
     assert done.stdout == "KBioXLMForTokenClassification 5\n", done.stderr
+
+
+def test_several_sources_are_read_as_one(recipe: dict[str, Any], ner_files: dict[str, Path], tmp_path: Path) -> None:
+    english, more = load_ner(ner_files["train_en"], "train"), tmp_path / "elsewhere" / "more.txt"
+    both = f"{ner_files['train_en']} + {ner_files['test_zh']}"
+    alone = recipe | {"tests": {"en": str(ner_files["test_en"])}, "epochs": 1}
+    report = finetune(FinetuneRecipe(**alone | {"train": both, "allow_shared_documents": True}))
+    chinese = load_ner(ner_files["test_zh"], "test")
+    assert report["train"]["source"] == both
+    assert report["train"]["n"] == len(english.examples) + len(chinese.examples)
+    assert not [finding for finding in check_data(FinetuneRecipe(**alone | {"train": both}))
+                if "no such file" in str(finding)]  # fmt: skip
+    more.parent.mkdir()
+    more.write_text(ner_files["test_zh"].read_text(encoding="utf-8"), encoding="utf-8")
+    with pytest.raises(
+        InputError, match=r"more\.txt is of another benchmark than .*train_en\.txt; join"
+    ):
+        finetune(FinetuneRecipe(**alone | {"train": f"{ner_files['train_en']} + {more}"}))

@@ -7,7 +7,7 @@ doubtful or training weak.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -61,17 +61,17 @@ def check_data(recipe: FinetuneRecipe) -> list[Finding]:
 def _sets(task: Task, recipe: FinetuneRecipe, errors: list[InputError]) -> Sets | None:
     """The sets of a run as far as they can be read; None where there is no training data, or no dev set."""
 
-    def read(source: str, split: str) -> TaskData | None:
+    def read(source: str, split: str, load: Callable[..., TaskData] = task.load_together) -> TaskData | None:
         try:
-            return task.load(source, split, errors.append)
+            return load(source, split, errors.append)
         except InputError as error:
             errors.append(error)
             return None
 
     train = read(recipe.train, "train")
     dev = None if recipe.dev is None else read(recipe.dev, "validation")
-    pool = None if recipe.carve_from is None else read(recipe.carve_from, "train")
-    read_tests = {name: read(source, "test") for name, source in recipe.tests.items()}
+    pool = None if recipe.carve_from is None else read(recipe.carve_from, "train", task.load)
+    read_tests = {name: read(source, "test", task.load) for name, source in recipe.tests.items()}
     tests = {name: data for name, data in read_tests.items() if data is not None}
     if train is None or (recipe.dev is not None and dev is None) or (recipe.carve_from is not None and pool is None):
         for data in (train, dev, *tests.values()):

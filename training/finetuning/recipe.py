@@ -31,7 +31,7 @@ class FinetuneRecipe(Recipe):
     keep_head: bool = Field(
         default=False, description="go on with the head of a fine-tuned checkpoint; dev may be in its language then"
     )
-    train: str = Field(description="source; its train split unless it names another")
+    train: str = Field(description="source; its train split unless it names another; several are joined with ' + '")
     shots: PositiveInt | None = Field(default=None, description="train on so many of its documents, drawn by seed")
     dev: str | None = Field(default=None, description="source, its validation split; null: carved from train")
     carve_from: str | None = Field(

@@ -46,8 +46,8 @@ def load_sets(task: Task, recipe: FinetuneRecipe) -> Sets:
         InputError: a source that cannot be read, a training source that cannot be parted into train and dev, or
             has fewer documents than shots.
     """
-    train = task.load(recipe.train, "train")
-    dev = None if recipe.dev is None else task.load(recipe.dev, "validation")
+    train = task.load_together(recipe.train, "train")
+    dev = None if recipe.dev is None else task.load_together(recipe.dev, "validation")
     pool = None if recipe.carve_from is None else task.load(recipe.carve_from, "train")
     tests = {name: task.load(source, "test") for name, source in recipe.tests.items()}
     return make_sets(recipe, train, dev, tests, earlier_data(task, recipe), pool)
@@ -123,7 +123,7 @@ def earlier_data(task: Task, recipe: FinetuneRecipe) -> tuple[TaskData, ...]:
             break  # not a fine-tuning run's
         try:
             made_by = parse_recipe(FinetuneRecipe, report["recipe"], Path(checkpoint) / REPORT)
-            data = task.load(made_by.train, "train")
+            data = task.load_together(made_by.train, "train")
         except InputError as error:
             raise InputError(
                 checkpoint, f"what it was trained on cannot be compared with dev and tests ({error})",

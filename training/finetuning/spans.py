@@ -13,9 +13,9 @@ from transformers import PreTrainedTokenizerBase
 
 from kbioxlm.common.errors import InputError
 from kbioxlm.dataset_scripts.benchmarks.iob import Sentence, Span, spans_of_tags
-from kbioxlm.pipeline_kbioxlm import cuts as windows_between
-from kbioxlm.pipeline_kbioxlm import merge
-from kbioxlm.pipeline_kbioxlm import pieces_of as tokenised
+from kbioxlm.windows_kbioxlm import cuts as windows_between
+from kbioxlm.windows_kbioxlm import merge
+from kbioxlm.windows_kbioxlm import pieces_of as tokenised
 
 IGNORED = -100
 """The label of positions that carry none: special tokens, and pieces that are nothing but a space."""

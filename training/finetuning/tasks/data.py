@@ -47,8 +47,9 @@ class TaskData(ABC):
 
     @property
     def language(self) -> str:
-        """ISO 639-1, or empty where it is not known."""
-        return self.examples[0].language
+        """ISO 639-1, or empty where it is not known or there are several."""
+        languages = {example.language for example in self.examples}
+        return languages.pop() if len(languages) == 1 else ""
 
     @cached_property
     def fingerprint(self) -> str:
@@ -65,6 +66,22 @@ class TaskData(ABC):
 
 
 D = TypeVar("D", bound=TaskData)
+
+
+def joined(parts: Sequence[D], source: str) -> D:
+    """All examples of `parts`, which together are asked for as `source`.
+
+    Raises:
+        InputError: parts of different benchmarks, whose document ids cannot be compared.
+    """
+    first, *others = parts
+    for other in others:
+        if other.benchmark != first.benchmark:
+            raise InputError(
+                source, f"{other.source} is of another benchmark than {first.source}",
+                "join configurations of one benchmark, which differ in their language alone",
+            )  # fmt: skip
+    return replace(first, source=source, examples=tuple(example for part in parts for example in part.examples))
 
 
 def carve_dev(data: D, share: float, seed: int) -> tuple[D, D]:

@@ -11,7 +11,7 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from kbioxlm.common.errors import InputError, Report, refuse
-from kbioxlm.training.finetuning.tasks.data import TaskData
+from kbioxlm.training.finetuning.tasks.data import TaskData, joined
 
 
 @dataclass(frozen=True)
@@ -66,6 +66,14 @@ class Task(ABC):
         Raises:
             InputError: nothing there, or rows that are not of this task.
         """
+
+    def load_together(self, sources: str, split: str, report: Report = refuse) -> TaskData:
+        """The examples of one source, or of several that are joined with ` + `, such as a benchmark in two languages.
+
+        Raises:
+            InputError: as `load`; or sources of different benchmarks.
+        """
+        return joined([self.load(source.strip(), split, report) for source in sources.split(" + ")], sources)
 
     def problems(self, data: TaskData) -> Iterator[InputError]:
         """What makes a training, dev or test set unusable beyond labels and shared documents."""
