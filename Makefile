@@ -5,9 +5,9 @@ BIN := .venv/bin
 RUNTIME := .venv/.runtime
 DEVELOPMENT := .venv/.development
 PEERS := .venv/.peers
-BENCHES := bench-matching bench-knowledge bench-corpora bench-pretraining bench-finetuning
+BENCHES := bench-matching bench-knowledge bench-corpora bench-pretraining bench-finetuning bench-inference
 
-.PHONY: demo small ablation test lint clean help $(BENCHES)
+.PHONY: demo small ablation test lint shipped-code clean help $(BENCHES)
 
 help:  ## this list
 	@grep -hE '^[a-z$$()A-Z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/; s/.*BENCHES\)/bench-NAME/' | expand -t 12
@@ -32,6 +32,9 @@ lint: $(DEVELOPMENT)  ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy --config-file pyproject.toml
+
+shipped-code:  ## copy the code of the checkout to the models that the repository ships
+	for folder in kbioxlm-small spaces/models/*/; do cp *_kbioxlm.py $$folder; done
 
 clean:  ## remove the virtual environment and all runs
 	rm -rf .venv runs

@@ -88,28 +88,28 @@ class BiomedicalNerPipeline(Pipeline):
 
     def _read(self, windows: Sequence[Window], pieces: Sequence[Text]) -> Iterator[list[tuple[str, float] | None]]:
         model, tokenizer = self.model, self.tokenizer
-        width = max(window.last - window.first for window in windows) + 2
-        shape = (len(windows), width)
-        ids, labelled = torch.full(shape, model.config.pad_token_id), torch.zeros(shape, dtype=torch.bool)
-        attention = torch.zeros(shape, dtype=torch.long)
-        for row, (number, first, last) in enumerate(windows):
+        lengths = [window.last - window.first for window in windows]
+        width = max(lengths)
+        rows, shown = [], []
+        for (number, first, last), length in zip(windows, lengths, strict=True):
             text = pieces[number]
-            ids[row, : last - first + 2] = torch.tensor(
-                [tokenizer.cls_token_id, *text.ids[first:last], tokenizer.sep_token_id]
-            )
-            attention[row, : last - first + 2] = 1
-            labelled[row, 1 : last - first + 1] = torch.tensor([start < end for start, end in text.offsets[first:last]])
-        logits = model(input_ids=ids.to(model.device), attention_mask=attention.to(model.device)).logits
+            filling = [model.config.pad_token_id] * (width - length)
+            rows.append([tokenizer.cls_token_id, *text.ids[first:last], tokenizer.sep_token_id, *filling])
+            letters = (start < end for start, end in text.offsets[first:last])
+            shown.append([False, *letters, False, *(False for _ in filling)])
+        labelled = torch.tensor(shown)
+        inside = torch.arange(width + 2) < torch.tensor(lengths).unsqueeze(1) + 2
+        logits = model(
+            input_ids=torch.tensor(rows).to(model.device), attention_mask=inside.long().to(model.device)
+        ).logits.float()  # (batch, sequence, tags)
         labelled = labelled.to(logits.device)
-        paths = model.decode(logits.float(), labelled)
-        probabilities = tag_probabilities(model, logits.float(), labelled).cpu()
+        paths = model.decode(logits, labelled)
+        chosen = torch.tensor([tag for path in paths for tag in path], dtype=torch.long, device=logits.device)
+        probabilities = tag_probabilities(model, logits, labelled)[labelled].gather(1, chosen.unsqueeze(1)).squeeze(1)
         names = model.config.id2label
-        for row, path in enumerate(paths):
-            positions = labelled[row].nonzero().squeeze(1)
-            tags: list[tuple[str, float] | None] = [None] * (windows[row].last - windows[row].first)
-            for position, tag in zip(positions.tolist(), path, strict=True):
-                tags[position - 1] = (names[int(tag)], float(probabilities[row, position, tag]))
-            yield tags
+        told = zip(map(names.__getitem__, chosen.tolist()), probabilities.tolist(), strict=True)
+        for row, length in zip(shown, lengths, strict=True):
+            yield [next(told) if on else None for on in row[1 : length + 1]]
 
     def postprocess(self, model_outputs: dict[str, Any]) -> list[list[dict[str, Any]]]:
         """Windows to entities, text by text."""

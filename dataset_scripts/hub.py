@@ -38,6 +38,7 @@ def push_to_hub(
     kind: str = "dataset",
     outdated: str | None = "*/part-*.parquet",
     place: str = PLACE,
+    again: str | None = None,
 ) -> str:
     """Upload `folder` to the repository `repository`, made if there is none; gives its address.
 
@@ -47,13 +48,14 @@ def push_to_hub(
         outdated: pattern of files there that are deleted if `folder` has them no more: by default shards of an
             earlier data set that had more.
         place: what asked for it, for messages.
+        again: what to do after an error; None: to upload the folder as it is.
 
     Raises:
         InputError: no connection, or no right to write there.
     """
     api = HfApi()
     name = {"dataset": "data set"}.get(kind, kind)
-    again = f"the {name} is in {folder}; upload it with: hf upload {repository} {folder} --repo-type {kind}"
+    again = again or f"the {name} is in {folder}; upload it with: hf upload {repository} {folder} --repo-type {kind}"
     try:
         url = api.create_repo(repository, repo_type=kind, private=private, exist_ok=True)
         api.upload_folder(
@@ -68,9 +70,12 @@ def push_to_hub(
     except HfHubHTTPError as error:
         raise InputError(place, f"the Hub refuses: {error}", again) from error
     except Exception as error:
-        if not isinstance(error, OfflineModeIsEnabled | OSError) and not _is_of_transport(error):
+        cause = error.__cause__ if isinstance(error, RuntimeError) and error.__cause__ else error  # of a large file
+        if isinstance(cause, HfHubHTTPError):
+            raise InputError(place, f"the Hub refuses: {cause}", again) from error
+        if not isinstance(cause, OfflineModeIsEnabled | OSError) and not _is_of_transport(cause):
             raise
-        raise InputError(place, f"the Hub cannot be reached ({error})", again) from error
+        raise InputError(place, f"the Hub cannot be reached ({cause})", again) from error
     return str(url)
 
 

@@ -1,7 +1,10 @@
-"""Tiny models every test may start from; nothing is downloaded."""
+"""Tiny models every test may start from, and a browser; nothing is downloaded."""
 
 from __future__ import annotations
 
+import shutil
+import socket
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -37,3 +40,30 @@ def xlm_roberta_folder(tmp_path_factory: pytest.TempPathFactory, tiny_sizes: dic
     folder = tmp_path_factory.mktemp("xlm-roberta")
     model.save_pretrained(folder)
     return folder
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Headless Chromium."""
+    from playwright.sync_api import sync_playwright
+
+    program = shutil.which("chromium")
+    if program is None:
+        pytest.skip("no chromium on PATH: pages are tested in a real browser (apt-get install chromium)")
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=program, args=["--no-sandbox", "--disable-gpu"])
+        yield running
+        running.close()
+
+
+@pytest.fixture
+def free_port() -> int:
+    """A port of this machine on which nobody listens."""
+    return port_to_listen_on()
+
+
+def port_to_listen_on() -> int:
+    """As `free_port`, for fixtures that live longer."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

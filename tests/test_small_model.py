@@ -1,4 +1,4 @@
-"""The model that the repository ships: whole, small, loadable by strangers, and running the code of this checkout."""
+"""The models that the repository ships: whole, small, loadable by strangers, running the code of this checkout."""
 
 from __future__ import annotations
 
@@ -10,28 +10,42 @@ import pytest
 import torch
 import yaml
 from safetensors import safe_open
-from transformers import AutoTokenizer
+from transformers import AutoTokenizer, pipeline
 
 from kbioxlm.modeling_kbioxlm import KBioXLMForPreTraining
 
 ROOT = Path(__file__).parents[1]
 SMALL = ROOT / "kbioxlm-small"
+TAGGERS = ROOT / "spaces" / "models"
+SHIPPED = (SMALL, TAGGERS / "bilingual", TAGGERS / "english")
 PAIRS = [("Patients with diabetes have high blood <mask>.", "pressure"), ("患者患有<mask>，服用降压药。", "高血压")]
 
 
-def test_the_folder_is_whole_and_small() -> None:
-    names = {path.name for path in SMALL.iterdir()}
+@pytest.mark.parametrize("folder", SHIPPED, ids=lambda folder: folder.name)
+def test_the_folder_is_whole_and_small(folder: Path) -> None:
+    names = {path.name for path in folder.iterdir()}
     assert {"config.json", "model.safetensors", "tokenizer.json", "README.md", "report.json"} <= names
     assert not [name for name in names if name.endswith((".bin", ".pt", ".pkl"))]
-    assert (SMALL / "model.safetensors").stat().st_size <= 60e6
-    with safe_open(SMALL / "model.safetensors", "pt") as weights:
+    assert (folder / "model.safetensors").stat().st_size <= 60e6
+    with safe_open(folder / "model.safetensors", "pt") as weights:
         dtypes = {weights.get_slice(name).get_dtype() for name in weights.keys()}  # noqa: SIM118 - not a mapping
     assert dtypes <= {"F16", "I64"}
 
 
+@pytest.mark.parametrize("folder", SHIPPED, ids=lambda folder: folder.name)
 @pytest.mark.parametrize("path", sorted(ROOT.glob("*_kbioxlm.py")), ids=lambda path: path.name)
-def test_its_code_is_that_of_the_checkout(path: Path) -> None:
-    assert (SMALL / path.name).read_bytes() == path.read_bytes(), "run: cp *_kbioxlm.py kbioxlm-small/"
+def test_its_code_is_that_of_the_checkout(path: Path, folder: Path) -> None:
+    assert (folder / path.name).read_bytes() == path.read_bytes(), "run: make shipped-code"
+
+
+def test_the_tagger_finds_what_it_was_trained_for_in_both_languages() -> None:
+    ner = pipeline("biomedical-ner", model=str(TAGGERS / "bilingual"), trust_remote_code=True)
+    english, chinese = ner(["Aspirin may cause gastric ulcer.", "阿司匹林可引起胃溃疡。"])
+    assert [(entity["word"], entity["entity_group"]) for entity in english] == [
+        ("Aspirin", "CHEM"),
+        ("gastric ulcer", "DIS"),
+    ]
+    assert [(entity["word"], entity["entity_group"]) for entity in chinese] == [("阿司匹林", "CHEM"), ("胃溃疡", "DIS")]
 
 
 def test_its_card_says_what_it_is_worth() -> None:

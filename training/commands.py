@@ -196,6 +196,50 @@ def reproduce(
 
 
 @app.command()
+def export(
+    checkpoint: Annotated[str, typer.Argument(help="Folder or Hub id of a fine-tuned model, or of an adapter.")],
+    output: Annotated[Path, typer.Argument(help="Folder of the exported model.")],
+    onnx: Annotated[bool, typer.Option("--onnx", help="Write ONNX graphs, in float32 and int8.")] = False,
+    test: Annotated[
+        list[str] | None, typer.Option(help="Labelled source (folder:config) whose F1 is compared; several times.")
+    ] = None,
+    threads: Annotated[int | None, typer.Option(help="Threads that are timed; by default all cores.", min=1)] = None,
+) -> None:
+    """Write a fine-tuned model for runtimes without torch, with a report of parity and speed."""
+    from kbioxlm.common.errors import InputError
+    from kbioxlm.training.models.export import export as work
+
+    if not onnx:
+        raise InputError("command line", "no format is named", "add --onnx")
+    report = work(checkpoint, output, test or [], threads)
+    for name, cell in report["tests"].items():
+        f1 = cell["f1"]
+        print(f"{name}: F1 {f1['pytorch']:.2f}, ONNX {f1['onnx']:.2f}, int8 {f1['int8']:.2f} (n={cell['n']:,})")
+    print(f"{output}: logits apart by at most {report['parity']['onnx']['largest']:.1e}; see README.md")
+
+
+@app.command()
+def push(
+    folder: Annotated[Path, typer.Argument(help="Folder that `finetune`, `package` or `export` wrote.")],
+    repository: Annotated[str, typer.Argument(help="owner/name on the Hub.", metavar="OWNER/NAME")],
+    private: Annotated[bool, typer.Option("--private/--public", help="Of a repository that is made there.")] = True,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be sent, and the card.")] = False,
+    license: Annotated[str | None, typer.Option(help="Of the weights: apache-2.0, other, …")] = None,
+    language: Annotated[list[str] | None, typer.Option(help="ISO 639-1; several times.")] = None,
+    base_model: Annotated[str | None, typer.Option(help="owner/name of the base, if it was a folder here.")] = None,
+    data: Annotated[str | None, typer.Option(help="For the card: the data and their licences.")] = None,
+    limits: Annotated[str | None, typer.Option(help="For the card: what the model should not be used for.")] = None,
+    citation: Annotated[str | None, typer.Option(help="For the card: how to cite this model.")] = None,
+) -> None:
+    """Put a finished model on the Hub, with a card written from its report."""
+    from kbioxlm.training.models.push import push as work
+    from kbioxlm.training.pretraining.recipe import CardSection
+
+    section = CardSection(license=license, data=data, limits=limits, citation=citation)
+    print(work(folder, repository, section, language or [], base_model, private, dry_run))
+
+
+@app.command()
 def tag(
     checkpoint: Annotated[str, typer.Argument(help="Folder or Hub id of a fine-tuned tagger.")],
     texts: Annotated[list[str], typer.Argument(help="Texts in any language.")],

@@ -13,11 +13,13 @@ import pytest
 import torch
 import yaml
 from safetensors.torch import load_file, save_file
-from transformers import AutoTokenizer
+from transformers import AutoTokenizer, pipeline
 
 from kbioxlm.common.errors import InputError
 from kbioxlm.common.recipe import parse_recipe
 from kbioxlm.modeling_kbioxlm import KBioXLMForPreTraining
+from kbioxlm.training.finetuning.recipe import FinetuneRecipe
+from kbioxlm.training.finetuning.run import finetune
 from kbioxlm.training.models.packaging import PackageRecipe, package
 from kbioxlm.training.pretraining.recipe import PretrainRecipe
 from kbioxlm.training.pretraining.run import pretrain
@@ -104,13 +106,30 @@ def test_the_card_has_the_figures_of_the_experiment(experiment: Path, tmp_path: 
     assert str(experiment) not in (tmp_path / "given" / "report.json").read_text(encoding="utf-8")
 
 
+def test_a_tagger(checkpoint: Path, ner_files: dict[str, Path], tmp_path: Path) -> None:
+    finetune(FinetuneRecipe(
+        checkpoint=str(checkpoint), train=str(ner_files["train_en"]), dev=str(ner_files["dev_en"]),
+        tests={"en": str(ner_files["test_en"])}, output=tmp_path / "tagger", epochs=1, max_length=62, bf16=False,
+        allow_near_duplicates=True,
+    ))  # fmt: skip
+    package(recipe_of(tmp_path, tmp_path / "given", checkpoint=tmp_path / "tagger"))
+    saved = load_file(tmp_path / "given" / "model.safetensors")
+    assert saved["crf.transitions"].dtype == torch.float16
+    card = (tmp_path / "given" / "README.md").read_text(encoding="utf-8")
+    assert yaml.safe_load(card.split("---\n")[1])["model-index"][0]["results"][0]["metrics"][0]["type"] == "f1"
+    assert "stored in float16" in card
+    ner = pipeline("biomedical-ner", model=str(tmp_path / "given"), trust_remote_code=True)
+    assert ner.model.dtype == torch.float32
+    assert isinstance(ner("The patient took aspirin."), list)
+
+
 def test_what_is_refused(experiment: Path, tmp_path: Path) -> None:
     other = tmp_path / "other"
     shutil.copytree(experiment / "rich", other)
     output = tmp_path / "given"
     with pytest.raises(InputError, match=r"no such file"):
         package(recipe_of(experiment, output, checkpoint=tmp_path / "nowhere"))
-    with pytest.raises(InputError, match="is the report of 'experiment', not of pretraining; name the folder of"):
+    with pytest.raises(InputError, match="is the report of 'experiment', not of pretraining, ner, .*; name the folder of"):
         package(recipe_of(experiment, output, checkpoint=experiment))
     with pytest.raises(InputError, match=r"is no arm of it; name one of plain, rich"):
         package(recipe_of(experiment, output, checkpoint=other, experiment=experiment))

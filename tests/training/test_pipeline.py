@@ -15,10 +15,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from transformers import pipeline
 
-from kbioxlm.pipeline_kbioxlm import BiomedicalNerPipeline, begins_word, cuts, entities, merge, pieces_of
+from kbioxlm.pipeline_kbioxlm import BiomedicalNerPipeline
 from kbioxlm.training.finetuning.recipe import FinetuneRecipe
 from kbioxlm.training.finetuning.run import finetune
 from kbioxlm.training.finetuning.tagging import tag_texts
+from kbioxlm.windows_kbioxlm import begins_word, cuts, entities, merge, pieces_of
 
 ENGLISH = "the patient took aspirin and had severe bleeding ."
 CHINESE = "患者服用阿司匹林后出现严重出血。"

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import shutil
 import socket
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Locator, Page, expect, sync_playwright
+from playwright.sync_api import Locator, Page, expect
 from typer.testing import CliRunner
 
 from kbioxlm.common.errors import InputError
@@ -28,12 +27,6 @@ ATTACK = "<img src=x onerror=window.attacked=1>"
 expect.set_options(timeout=15_000)  # beside other work on the same cores
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])
-
-
 @pytest.fixture
 def settings(
     tmp_path: Path, data: list[str], answers: dict[str, str], lexicon_of: Callable[[Mapping[str, str]], Translator]
@@ -48,17 +41,6 @@ def settings(
     )  # fmt: skip
     translate_dataset(made)
     return made
-
-
-@pytest.fixture
-def browser() -> Iterator[Any]:
-    program = shutil.which("chromium")
-    if program is None:
-        pytest.skip("no chromium on PATH: the review page is tested in a real browser (apt-get install chromium)")
-    with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=program, args=["--no-sandbox", "--disable-gpu"])
-        yield running
-        running.close()
 
 
 class Tab:
@@ -91,8 +73,10 @@ def colour(mark: Locator) -> str:
     return str(mark.evaluate("node => getComputedStyle(node).backgroundColor"))
 
 
-def test_rows_are_reviewed_in_a_browser_and_the_build_applies_it(settings: DatasetTranslation, browser: Any) -> None:
-    port = free_port()
+def test_rows_are_reviewed_in_a_browser_and_the_build_applies_it(
+    settings: DatasetTranslation, browser: Any, free_port: int
+) -> None:
+    port = free_port
     url = f"http://{HOST}:{port}"
     folder = ReviewFolder(settings.review)
     assert [row.key for row in folder.rows()] == [
