@@ -242,12 +242,27 @@ def push(
 @app.command()
 def tag(
     checkpoint: Annotated[str, typer.Argument(help="Folder or Hub id of a fine-tuned tagger.")],
-    texts: Annotated[list[str], typer.Argument(help="Texts in any language.")],
+    texts: Annotated[list[str], typer.Argument(help="Texts in any language; - reads one a line from standard input.")],
+    format: Annotated[str, typer.Option(help="jsonl, pubtator, bioc, brat (a zip) or conll.")] = "jsonl",
+    output: Annotated[Path | None, typer.Option(help="File to write; by default standard output.")] = None,
 ) -> None:
-    """Find the entities of texts; print one JSON object a text, with character offsets."""
+    """Find the entities of texts, with character offsets, in a format of the field."""
+    from kbioxlm.common.errors import InputError
+    from kbioxlm.common.files import written_beside
+    from kbioxlm.formats_kbioxlm import SUFFIXES
     from kbioxlm.training.finetuning.tagging import tag_texts
 
-    print("\n".join(tag_texts(checkpoint, texts)))
+    if format not in SUFFIXES:
+        raise InputError("--format", f"{format!r} is no format", f"choose from {', '.join(SUFFIXES)}")
+    if texts == ["-"]:
+        texts = sys.stdin.read().splitlines()
+    found = tag_texts(checkpoint, texts, format)
+    if output is None:
+        sys.stdout.buffer.write(found)
+        return
+    with written_beside(output) as draft:
+        draft.write_bytes(found)
+    print(f"{output}: {len(texts):,} texts")
 
 
 @app.command()

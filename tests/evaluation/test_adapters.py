@@ -131,7 +131,7 @@ def test_it_loads_and_scores_the_same(adapter: dict[str, Any], keys: dict[str, A
         checkpoint=str(adapter["folder"]), output=tmp_path, tests=keys["tests"], max_length=62, bf16=False
     )
     assert evaluate(recipe)["tests"] == adapter["report"]["tests"]
-    (line,) = tag_texts(str(adapter["folder"]), ["the patient took aspirin and had nausea ."])
+    line = tag_texts(str(adapter["folder"]), ["the patient took aspirin and had nausea ."])
     assert json.loads(line)["entities"]
 
 

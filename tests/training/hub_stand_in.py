@@ -1,4 +1,4 @@
-"""The Hub's upload API on this machine: what `huggingface_hub` asks for when it makes a repository and commits to it."""
+"""The Hub's upload API on this machine: what `huggingface_hub` asks for when it makes a repository and commits."""
 
 from __future__ import annotations
 
@@ -106,7 +106,10 @@ class HubStandIn:
             self.repositories[name] = Repository(asked.get("visibility") == "private", asked["type"])
             return 200, {"url": f"{self.url}/{name}", "name": name, "id": "1"}
         if path.endswith(".git/info/lfs/objects/batch"):
-            return 200, {"transfer": "basic", "objects": [self._instruction(one) for one in json.loads(body)["objects"]]}
+            return 200, {
+                "transfer": "basic",
+                "objects": [self._instruction(one) for one in json.loads(body)["objects"]],
+            }
         owner, name, action = path.removeprefix("/api/models/").split("/")[:3]
         repository = self.repositories[f"{owner}/{name}"]
         if action == "preupload":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -145,13 +146,23 @@ def test_tag_prints_json_with_offsets_of_the_original_text(tagger: Path) -> None
     assert [one["text"] for one in found] == texts
     for one in found:
         for entity in one["entities"]:
-            assert set(entity) == {"start", "end", "label", "word"}
+            assert set(entity) == {"entity_group", "word", "start", "end"}
             assert one["text"][entity["start"] : entity["end"]] == entity["word"]
             assert entity["word"].strip()
-            assert entity["label"] == "Drug"
+            assert entity["entity_group"] == "Drug"
     assert "".join(entity["word"] for entity in found[1]["entities"]) == texts[1]
     assert "aspirin" in "".join(entity["word"] for entity in found[0]["entities"])
     assert found[3]["entities"] == []
+
+
+def test_tag_writes_the_formats_of_the_field(tagger: Path, tmp_path: Path) -> None:
+    done = call("tag", tagger, "the patient took aspirin.", "--format", "pubtator")
+    assert done.exit_code == 0, done.output
+    assert done.stdout.startswith("1|t|the patient took aspirin.\n1|a|\n1\t")
+    output = tmp_path / "out.zip"
+    assert call("tag", tagger, "aspirin", "--format", "brat", "--output", output).exit_code == 0
+    assert zipfile.ZipFile(output).namelist() == ["1.txt", "1.ann"]
+    assert "'xml' is no format; choose from jsonl, pubtator" in error_of(call("tag", tagger, "a", "--format", "xml"))
 
 
 def test_tag_needs_a_tagger(checkpoint: Path, tmp_path: Path) -> None:

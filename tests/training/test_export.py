@@ -121,7 +121,7 @@ def test_the_tagger_finds_what_the_pipeline_finds(exported: Path, tagger: Path) 
     for ours, theirs in zip(found, expected, strict=True):
         scores = [[entity.pop("score") for entity in entities] for entities in (ours, theirs)]
         assert ours == theirs
-        np.testing.assert_allclose(*scores, atol=1e-4)
+        np.testing.assert_allclose(scores[0], scores[1], atol=1e-4)
 
 
 def test_int8_finds_entities_in_what_was_learnt(exported: Path) -> None:
@@ -250,9 +250,9 @@ def test_what_cannot_be_exported(
         export(str(tmp_path / "none"), tmp_path / "out")
     with pytest.raises(InputError, match="would replace the checkpoint"):
         export(str(tagger), tagger.parent)
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "thesis.txt").write_text("all of it", encoding="utf-8")
     with pytest.raises(InputError, match=r"no report\.json, so it is not a run of ours"):
-        (tmp_path / "full").mkdir()
-        (tmp_path / "full" / "thesis.txt").write_text("all of it", encoding="utf-8")
         export(str(tagger), tmp_path / "full")
     with pytest.raises(InputError, match="two sources are both called test_en"):
         export(str(tagger), tmp_path / "out", [str(ner_files["test_en"])] * 2)

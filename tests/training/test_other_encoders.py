@@ -113,14 +113,14 @@ def test_taggers_are_saved_and_loaded(
 def test_a_bert_learns_to_tag(taggers: dict[str, dict[str, Any]]) -> None:
     report = taggers["bert"]["report"]
     assert report["tests"]["en"]["f1"] > 90
-    found = json.loads(tag_texts(str(taggers["bert"]["folder"]), ["The patient  took Aspirin and had nausea ."])[0])
-    assert {"start": 18, "end": 25, "label": "Drug", "word": "Aspirin"} in found["entities"]
+    found = json.loads(tag_texts(str(taggers["bert"]["folder"]), ["The patient  took Aspirin and had nausea ."]))
+    assert {"entity_group": "Drug", "word": "Aspirin", "start": 18, "end": 25} in found["entities"]
 
 
 def test_long_text_is_windowed_for_every_encoder(taggers: dict[str, dict[str, Any]]) -> None:
     model, tokenizer = load_tagger(str(taggers["bert"]["folder"]))
     text = "the patient took aspirin and had nausea . " * 30
-    found = json.loads(tag_texts(str(taggers["bert"]["folder"]), [text])[0])["entities"]
+    found = json.loads(tag_texts(str(taggers["bert"]["folder"]), [text]))["entities"]
     assert len(tokenizer(text)["input_ids"]) > 3 * longest_input(model)
     assert sum(entity["word"] == "aspirin" for entity in found) >= 28
     assert max(entity["end"] for entity in found) > len(text) - 30

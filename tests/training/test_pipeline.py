@@ -87,8 +87,8 @@ def test_one_text_or_many(ner: BiomedicalNerPipeline) -> None:
 
 
 def test_it_finds_what_the_command_line_finds(ner: BiomedicalNerPipeline, folder: Path) -> None:
-    for line, text in zip(tag_texts(str(folder), [ENGLISH, CHINESE]), (ENGLISH, CHINESE), strict=True):
-        spans = [(entity["start"], entity["end"], entity["label"]) for entity in json.loads(line)["entities"]]
+    for line, text in zip(tag_texts(str(folder), [ENGLISH, CHINESE]).splitlines(), (ENGLISH, CHINESE), strict=True):
+        spans = [(entity["start"], entity["end"], entity["entity_group"]) for entity in json.loads(line)["entities"]]
         assert spans == [(entity["start"], entity["end"], entity["entity_group"]) for entity in ner(text)]
 
 

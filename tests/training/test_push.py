@@ -72,6 +72,11 @@ def call(*arguments: str | Path) -> Result:
     return CliRunner().invoke(app, ["push", *map(str, arguments)])
 
 
+def card_of(text: bytes) -> Any:
+    """A card, whose front matter huggingface_hub reads."""
+    return ModelCard(text.decode())
+
+
 def error_of(result: Result) -> str:
     assert isinstance(result.exception, InputError), (result.output, result.exception)
     return str(result.exception)
@@ -103,7 +108,7 @@ def test_the_card_says_what_the_report_says(hub: HubStandIn, tagger: Path) -> No
     call(tagger, NAME, "--license", "mit", "--language", "en", "--data", "Sentences of *ours*.", "--public")
     assert hub.repositories[NAME].private is False
     report = json.loads((tagger / "report.json").read_text(encoding="utf-8"))
-    card = ModelCard(hub.repositories[NAME].files["README.md"].decode())
+    card = card_of(hub.repositories[NAME].files["README.md"])
     assert (card.data.license, card.data.language, card.data.pipeline_tag) == ("mit", ["en"], "token-classification")
     assert [result.dataset_name for result in card.data.eval_results] == ["en", "zh"]
     for result in card.data.eval_results:
@@ -114,7 +119,12 @@ def test_the_card_says_what_the_report_says(hub: HubStandIn, tagger: Path) -> No
         assert f"{cell['precision']:.2f}" in card.text
     for heading in ("Training data", "Metrics", "Training", "Intended use", "Limits", "Licence and citation"):
         assert f"## {heading}\n" in card.text
-    for words in ("Sentences of *ours*.", "Out of scope: diagnosis", "geng-etal-2023-kbioxlm", "learning_rate: 5.0e-05"):
+    for words in (
+        "Sentences of *ours*.",
+        "Out of scope: diagnosis",
+        "geng-etal-2023-kbioxlm",
+        "learning_rate: 5.0e-05",
+    ):
         assert words in card.text.replace("5e-05", "5.0e-05")
     assert f'pipeline("biomedical-ner", model="{NAME}", trust_remote_code=True)' in card.text
 
@@ -152,7 +162,7 @@ def test_an_export_and_its_parity(hub: HubStandIn, finished: Path) -> None:
     assert repository.large == {"model.onnx", "model_int8.onnx"}
     for name in ("model.onnx", "model_int8.onnx", "decoder.json", "tokenizer.json"):
         assert repository.files[name] == (finished / "exported" / name).read_bytes()
-    card = ModelCard(repository.files["README.md"].decode())
+    card = card_of(repository.files["README.md"])
     assert (card.data.library_name, card.data.license) == ("onnx", "mit")
     names = [result.metric_name for result in card.data.eval_results]
     assert "strict entity-level micro-F1 (ONNX, int8)" in names
@@ -168,7 +178,7 @@ def test_an_adapter_names_its_base_on_the_hub(hub: HubStandIn, finished: Path, t
     assert done.exit_code == 0, (done.output, done.exception)
     files = hub.repositories["lab/lora"].files
     assert json.loads(files["adapter_config.json"])["base_model_name_or_path"] == "lab/base"
-    assert ModelCard(files["README.md"].decode()).data.base_model == "lab/base"
+    assert card_of(files["README.md"]).data.base_model == "lab/base"
     assert not any(str(finished.parent).encode() in content for content in files.values())
     for name, content in files.items():
         (tmp_path / name).write_bytes(content)
@@ -179,7 +189,7 @@ def test_a_card_that_somebody_wrote_is_kept_and_completed(hub: HubStandIn, tagge
     body = "# Ours\n\nA tagger for *our* notes.\n"
     (tagger / "README.md").write_text(f"---\nlicense: cc-by-4.0\ntags: [notes]\n---\n{body}", encoding="utf-8")
     assert call(tagger, NAME).exit_code == 0
-    card = ModelCard(hub.repositories[NAME].files["README.md"].decode())
+    card = card_of(hub.repositories[NAME].files["README.md"])
     assert (card.data.license, card.data.tags) == ("cc-by-4.0", ["notes"])
     assert len(card.data.eval_results) == 2
     assert card.text.strip() == body.strip()
@@ -190,9 +200,7 @@ def test_the_packaged_model(hub: HubStandIn) -> None:
     assert done.exit_code == 0, (done.output, done.exception)
     files = hub.repositories["lab/small"].files
     assert set(files) == {path.name for path in (ROOT / "kbioxlm-small").iterdir()}
-    theirs, ours = (
-        ModelCard(text) for text in (files["README.md"].decode(), (ROOT / "kbioxlm-small" / "README.md").read_text())
-    )
+    theirs, ours = (card_of(text) for text in (files["README.md"], (ROOT / "kbioxlm-small/README.md").read_bytes()))
     assert theirs.text.strip() == ours.text.strip()
     assert theirs.data.to_dict() == ours.data.to_dict()
 

@@ -10,7 +10,7 @@ import yaml
 from huggingface_hub import EvalResult, ModelCardData
 
 from kbioxlm.training.models.shareable import without_folders
-from kbioxlm.training.pretraining.model_card import METHOD, NOT_STATED
+from kbioxlm.training.pretraining.model_card import METHOD
 from kbioxlm.training.pretraining.recipe import CardSection
 from kbioxlm.training.runs import checkpoint_fingerprint
 from kbioxlm.training.tables import markdown_rows
@@ -28,8 +28,8 @@ from transformers import pipeline
 {name} = pipeline("{pipeline}", model="{place}", trust_remote_code=True)
 {name}("The patient took losartan.")
 ```""",
-    "adapter": """The folder is a LoRA adapter in the format of peft. `python train.py merge-adapter FOLDER OUTPUT` of the
-KBioXLM repository makes one model of it and its base.""",
+    "adapter": """The folder is a LoRA adapter in the format of peft. `python train.py merge-adapter FOLDER OUTPUT` of
+the KBioXLM repository makes one model of it and its base.""",
     "export": """```python
 from kbioxlm.training.models.onnx_tagger import OnnxTagger
 
@@ -39,15 +39,16 @@ OnnxTagger("{place}").predict(["The patient took losartan."])  # a folder; onnxr
 Any runtime for ONNX reads `model.onnx`: int64 `input_ids` and `attention_mask`, (batch, sequence) each, to `logits`.
 `decoder.json` has the labels, the special pieces and what decoding needs beside the logits.""",
 }
-_INTENDED = """Research on biomedical text in several languages: it {does}, in text like that it was trained on, in the
-language of its labels or, with the losses the table shows, in another. What it finds is to be checked by people who
-know the field.
+_INTENDED = """Research on biomedical text in several languages: text like that it was trained on, in the language of
+its labels or, with the losses that the table shows, in another. What it answers is to be checked by people who know
+the field.
 
 Out of scope: diagnosis, treatment and any other decision about a patient; texts that identify patients, unless those
 who run it have the right to read them; other kinds of text, entities or labels than those it was trained on."""
-_LIMITS = """It finds what its labels name and nothing else, misses some of it and finds some that is not there: the table
-says how often, on texts of one kind. It has the gaps and biases of its texts and labels. It is no medical device, and
-what it answers is no medical advice."""
+_LIMITS = """It knows its labels and nothing else, misses some of what they name and finds some that is not there: the
+table says how often, on texts of one kind. It has the gaps and biases of its texts and labels. It is no medical device,
+and what it answers is no medical advice."""
+_NOT_STATED = "Not stated (`train.py push` takes `--{}`)."
 
 
 def card_of(
@@ -80,20 +81,17 @@ def card_of(
         f"# {name}",
         _first_sentences(report, run, task),
         use,
-        f"## Training data\n\n{section.data or NOT_STATED_ON_COMMAND.format('--data')}\n\n{_data(run)}".rstrip(),
+        f"## Training data\n\n{section.data or _NOT_STATED.format('data')}\n\n{_data(run)}".rstrip(),
         f"## Metrics\n\n{_metrics(report, run)}",
         _training(run),
         precision,
-        f"## Intended use\n\n{_INTENDED.format(does=task[2])}",
+        f"## Intended use\n\n{_INTENDED}",
         f"## Limits\n\n{section.limits or _LIMITS}",
-        f"## Licence and citation\n\nLicence: {section.license or NOT_STATED_ON_COMMAND.format('--license')}",
+        f"## Licence and citation\n\nLicence: {section.license or _NOT_STATED.format('license')}",
         section.citation.strip() if section.citation else "",
         f"The method:\n\n```bibtex\n{METHOD}\n```",
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
-
-
-NOT_STATED_ON_COMMAND = NOT_STATED.replace("in the recipe (key `{}`)", "(`train.py push` takes `{}`)")
 
 
 def card_data(report: dict[str, Any], section: CardSection) -> ModelCardData:

@@ -159,13 +159,13 @@ class _Tokenizer:
             raise InputError(path, f"is no tokenizer ({error})", "export the model again") from error
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
-        self.unk_token_id = self._tokenizer.token_to_id("<unk>")
+        self.unk_token_id: int | None = self._tokenizer.token_to_id("<unk>")
 
     def __call__(self, texts: list[str], **_: Any) -> dict[str, Any]:
         encoded = self._tokenizer.encode_batch(texts, add_special_tokens=False)
         return {"input_ids": [one.ids for one in encoded], "offset_mapping": [one.offsets for one in encoded]}
 
-    def convert_tokens_to_ids(self, piece: str) -> int:
+    def convert_tokens_to_ids(self, piece: str) -> int | None:
         """The id of `piece`, of the unknown piece where there is none."""
         found = self._tokenizer.token_to_id(piece)
         return self.unk_token_id if found is None else found
@@ -186,7 +186,12 @@ def session_of(path: Path, threads: int | None = None) -> Any:
     options.intra_op_num_threads = threads or 0
     options.log_severity_level = 3  # errors; it warns of shapes that are not known before the first batch
     try:
-        return onnxruntime.InferenceSession(require_file(path), options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(
+            require_file(path),
+            options,
+            providers=["CPUExecutionProvider"],
+            disabled_optimizers={"SkipLayerNormFusion"},  # on a CPU the fused kernel takes longer than both it replaces
+        )
     except InputError:
         raise
     except Exception as error:  # its exceptions have no common class that is public

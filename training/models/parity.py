@@ -7,6 +7,7 @@ import platform
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -94,8 +95,7 @@ def latency(model: PreTrainedModel, sessions: dict[str, Any], pad: int, pieces: 
             model(**padded_inputs(rows, pad))
 
     engines: dict[str, Callable[[list[list[int]], int], Any]] = {"pytorch": torch_model}
-    for name, session in sessions.items():
-        engines[name] = lambda rows, pad, session=session: run(session, rows, pad)
+    engines |= {name: partial(run, session) for name, session in sessions.items()}
     found: dict[str, dict[str, float]] = {name: {} for name in engines}
     for size in (1, 32):
         rows = random.integers(pad + 1, encoder_of(model).config.vocab_size, (size, pieces)).tolist()

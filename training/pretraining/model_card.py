@@ -11,7 +11,7 @@ from kbioxlm.dataset_scripts.folder import markdown_table
 from kbioxlm.training.pretraining.progress import OBJECTIVES
 from kbioxlm.training.pretraining.recipe import CardSection
 
-NOT_STATED = "Not stated in the recipe (key `{}`)."
+_NOT_STATED = "Not stated in the recipe (key `{}`)."
 _LIMITS = (
     "An encoder for further training, not a medical device. What it predicts is no medical advice. It has the gaps "
     "and biases of its texts, and was measured on nothing but the losses below unless other cards say so."
@@ -92,7 +92,7 @@ tokenizer = AutoTokenizer.from_pretrained("{place}", config=model.config)
 
 ## Data
 
-{section.data or NOT_STATED.format("card.data")}
+{section.data or _NOT_STATED.format("card.data")}
 
 {report["pieces"]:,} pieces in {recipe["steps"]:,} steps; a batch has {mean}.
 
@@ -117,7 +117,7 @@ tokenizer = AutoTokenizer.from_pretrained("{place}", config=model.config)
 
 ## Licence and citation
 
-Licence: {section.license or NOT_STATED.format("card.license")}
+Licence: {section.license or _NOT_STATED.format("card.license")}
 
 {(section.citation.strip() + chr(10) + chr(10)) if section.citation else ""}The method:
 
