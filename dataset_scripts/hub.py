@@ -86,6 +86,6 @@ def push_model(folder: Path, repository: str, private: bool, message: str) -> No
     print(f"uploaded to {url}", file=sys.stderr)
 
 
-def _is_of_transport(error: Exception) -> bool:
+def _is_of_transport(error: BaseException) -> bool:
     """Whether `error` is one of the HTTP client's, which differs between releases of huggingface_hub."""
     return any(kind.__name__ == "TransportError" for kind in type(error).__mro__)

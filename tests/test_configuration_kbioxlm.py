@@ -199,6 +199,7 @@ def test_saving_writes_the_whole_auto_map_and_the_code(tmp_path: Path) -> None:
     config.save_pretrained(tmp_path)
     assert json.loads((tmp_path / "config.json").read_text())["auto_map"] == AUTO_MAP
     names = {"configuration", "modeling", "modeling_crf", "modeling_encoder", "modeling_lm_head", "pipeline"}
+    names |= {"formats", "viterbi", "windows"}
     assert {path.name for path in tmp_path.glob("*.py")} == {f"{name}_kbioxlm.py" for name in names}
 
 

@@ -27,9 +27,12 @@ from kbioxlm.training.finetuning.adapters import LoraSettings
 from kbioxlm.training.finetuning.recipe import FinetuneRecipe
 from kbioxlm.training.finetuning.run import finetune
 from kbioxlm.training.finetuning.tagger import load_tagger
+from kbioxlm.training.finetuning.tagging import tag_texts
 from kbioxlm.training.models import parity
 from kbioxlm.training.models.export import export
 from kbioxlm.training.models.onnx_tagger import PADDING, Crf, OnnxTagger, batches, run, session_of
+
+from .other_encoders import save_encoder
 
 ENGLISH = "the patient took aspirin and had severe bleeding ."
 CHINESE = "患者服用阿司匹林后出现严重出血。"
@@ -208,6 +211,18 @@ def test_other_taggers(
         assert [{**entity, "score": round(entity["score"], 3)} for entity in ours] == [
             {**entity, "score": round(entity["score"], 3)} for entity in theirs
         ]
+
+
+@pytest.mark.parametrize("kind", ["bert", "roberta"])
+def test_encoders_of_other_shapes(kind: str, checkpoint: Path, ner_files: dict[str, Path], tmp_path: Path) -> None:
+    encoder = save_encoder(kind, [ENGLISH, CHINESE], checkpoint, tmp_path / kind)
+    model, tests = tagger_without_crf(encoder, ner_files, tmp_path)
+    report = export(str(model), tmp_path / "out", tests, threads=1)
+    assert report["parity"]["onnx"]["largest"] < 1e-4
+    assert report["tests"]["test_en"]["same"]["onnx"] == 16
+    (found,) = OnnxTagger(tmp_path / "out", 1, int8=False).predict([ENGLISH])
+    expected = json.loads(tag_texts(str(model), [ENGLISH]))["entities"]
+    assert [(one["start"], one["end"]) for one in found] == [(one["start"], one["end"]) for one in expected]
 
 
 @pytest.mark.parametrize(("task", "source"), [("relation", "gad"), ("document", "hoc")])

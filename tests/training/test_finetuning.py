@@ -300,7 +300,5 @@ def test_several_sources_are_read_as_one(recipe: dict[str, Any], ner_files: dict
                 if "no such file" in str(finding)]  # fmt: skip
     more.parent.mkdir()
     more.write_text(ner_files["test_zh"].read_text(encoding="utf-8"), encoding="utf-8")
-    with pytest.raises(
-        InputError, match=r"more\.txt is of another benchmark than .*train_en\.txt; join"
-    ):
+    with pytest.raises(InputError, match=r"more\.txt is of another benchmark than .*train_en\.txt; join"):
         finetune(FinetuneRecipe(**alone | {"train": f"{ner_files['train_en']} + {more}"}))

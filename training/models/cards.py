@@ -151,7 +151,8 @@ def _dataset(source: str) -> tuple[str, str | None, str]:
     """Name, configuration and split of a source, without the folder it was in here."""
     place, _, rest = without_folders(source).partition(":")
     config, _, split = rest.partition(":")
-    return place if place.count("/") == 1 else config or place, config or None, split or "test"
+    on_hub = place.count("/") == 1 and not place.startswith((".", "runs/")) and not Path(place).exists()
+    return place if on_hub else config or place, config or None, split or "test"
 
 
 def languages_of(report: dict[str, Any]) -> list[str]:
@@ -160,7 +161,8 @@ def languages_of(report: dict[str, Any]) -> list[str]:
     if "languages" in run:
         return list(run["languages"])
     cells = [run.get("train", {}), *run.get("tests", {}).values(), *report.get("tests", {}).values()]
-    found = [re.search(r"_([a-z]{2})(?:_original)?(?::\w+)?$", str(cell.get("source", ""))) for cell in cells]
+    sources = [source for cell in cells for source in str(cell.get("source", "")).split(" + ")]
+    found = [re.search(r"_([a-z]{2})(?:_original)?(?::\w+)?$", source) for source in sources]
     return list(dict.fromkeys(match[1] for match in found if match))
 
 
