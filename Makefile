@@ -5,9 +5,10 @@ BIN := .venv/bin
 RUNTIME := .venv/.runtime
 DEVELOPMENT := .venv/.development
 PEERS := .venv/.peers
-BENCHES := bench-matching bench-knowledge bench-corpora bench-pretraining bench-finetuning bench-inference
+SPACE := .venv/.space
+BENCHES := bench-matching bench-knowledge bench-corpora bench-pretraining bench-finetuning bench-inference bench-space
 
-.PHONY: demo small ablation test lint shipped-code clean help $(BENCHES)
+.PHONY: demo small ablation space test lint shipped-code clean help $(BENCHES)
 
 help:  ## this list
 	@grep -hE '^[a-z$$()A-Z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/; s/.*BENCHES\)/bench-NAME/' | expand -t 12
@@ -22,11 +23,16 @@ small: $(RUNTIME)  ## the same on the real data in the folder KBIOXLM_REAL_DATA,
 ablation: $(RUNTIME)  ## Table 7 of the paper at a size for two cores, on the data in KBIOXLM_REAL_DATA, about two hours
 	$(BIN)/python train.py experiment recipes/ablation.yaml
 
+space: $(SPACE)  ## installs the Space, starts it on http://127.0.0.1:7860 with the models that it ships
+	$(BIN)/python spaces/app.py
+
 test: $(DEVELOPMENT)  ## all tests, under ten minutes
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
 
 $(BENCHES): bench-%: $(PEERS)  ## ours beside its peers, on the real data in KBIOXLM_REAL_DATA; writes runs/bench
 	$(BIN)/python bench/$*.py
+
+bench-space: $(SPACE)
 
 lint: $(DEVELOPMENT)  ## ruff and mypy
 	$(BIN)/ruff check .
@@ -54,4 +60,8 @@ $(DEVELOPMENT): requirements-dev.txt $(RUNTIME)
 
 $(PEERS): requirements-bench.txt $(RUNTIME)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-bench.txt
+	@touch $@
+
+$(SPACE): spaces/requirements.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r spaces/requirements.txt
 	@touch $@
