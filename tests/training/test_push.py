@@ -263,7 +263,7 @@ def test_a_card_that_names_a_folder_of_this_machine(hub: HubStandIn, tagger: Pat
 @pytest.mark.parametrize(
     ("said", "told"),
     [
-        ("/home/someone/runs/tagger", "tagger"),
+        ("/srv/someone/runs/tagger", "tagger"),
         ("/data/bm:bc5cdr_en", "bm:bc5cdr_en"),
         ("~/runs/x", "x"),
         ("C:\\Users\\someone\\tagger", "tagger"),
