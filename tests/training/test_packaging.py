@@ -130,7 +130,7 @@ def test_what_is_refused(experiment: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"no such file"):
         package(recipe_of(experiment, output, checkpoint=tmp_path / "nowhere"))
     with pytest.raises(
-        InputError, match="is the report of 'experiment', not of pretraining, ner, .*; name the folder of"
+        InputError, match=r"is the report of 'experiment', not of pretraining, ner, .*; name the folder of"
     ):
         package(recipe_of(experiment, output, checkpoint=experiment))
     with pytest.raises(InputError, match=r"is no arm of it; name one of plain, rich"):
