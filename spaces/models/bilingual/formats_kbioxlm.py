@@ -185,7 +185,7 @@ def _conll(documents: Sequence[Document]) -> bytes:
 
 def _tagged_tokens(document: Document) -> Iterator[tuple[int, int, str]]:
     """Tokens of the text with IOB2 tags; where an entity begins or ends, a token does too."""
-    entities = []
+    entities: list[Entity] = []
     for entity in document.entities:
         if not entities or entities[-1].end <= entity.start:
             entities.append(entity)
